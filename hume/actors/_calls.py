@@ -1,0 +1,152 @@
+"""Talking to servers, from any thread: call, cast, send, stop, kill."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pykka
+from pykka._envelope import Envelope
+
+from hume.actors._mailbox import Mailbox, Reply, StopRequest, current
+from hume.actors._registry import Server, check_timeout, mailbox_of
+from hume.actors._signals import KILLED, NORMAL
+from hume.errors import ActorDead, CallingSelf, Timeout
+
+__all__ = ["Cast", "call", "call_mailbox", "cast", "kill", "reply", "send", "stop"]
+
+
+class Cast:
+    """A message for `handle_cast`."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: object) -> None:
+        self.message = message
+
+
+def call(server: Server, message: Any, timeout: float | None = 5.0) -> Any:
+    """Send a message to the server's `handle_call` and return the answer.
+
+    After *timeout* seconds the caller gives up (`None`: never). The server skips a call whose caller has given up; if
+    it has begun, the late answer is dropped (S8). A server's death fails the call at once, so no call hangs.
+
+    Raises:
+        ActorDead: the server is dead or unknown, or dies before it answers.
+        Timeout: no answer in time.
+        CallingSelf: the server waits, directly or through others, for the caller.
+        Exception: the error that ended the server while this call waited.
+    """
+    check_timeout(timeout)
+    return call_mailbox(mailbox_of(server), message, timeout)
+
+
+def call_mailbox(mailbox: Mailbox, message: object, timeout: float | None) -> Any:
+    """Do what `call` does, with a mailbox at hand."""
+    reply = Reply()
+    me = current()
+    if me is None:
+        mailbox.put(Envelope(message, reply))
+        return _await(mailbox, reply, timeout)
+    _wait_for(me, mailbox)
+    try:
+        mailbox.put(Envelope(message, reply))
+        return _await(mailbox, reply, timeout)
+    finally:
+        me.waiting_on = None
+
+
+def _await(mailbox: Mailbox, reply: Reply, timeout: float | None) -> Any:
+    try:
+        return reply.get(timeout=timeout)
+    except pykka.Timeout:
+        msg = f"{mailbox} did not answer within {timeout} seconds"
+        late = Timeout(msg)
+        if reply.fail(late):  # tells the server that nobody waits ...
+            raise late from None
+        return reply.get()  # ... unless its answer came first
+    # (an error that the server answered with may be a pykka.Timeout of its own; then `fail` loses, and it is raised)
+
+
+def _wait_for(me: Mailbox, target: Mailbox) -> None:
+    """Note that an actor waits for another; refuse at once what would close a ring (S11)."""
+    # Each writes its own `waiting_on` and then walks: of two that would close a ring the later one sees the other's.
+    if not me.alive:
+        raise me.dead_error()  # a killed actor's thread reaches nobody any more
+    me.waiting_on = target
+    step: Mailbox | None = target
+    while step is not None:
+        if step is me:
+            me.waiting_on = None
+            msg = f"{me} would wait for itself" + ("" if target is me else f": {target} waits for it")
+            raise CallingSelf(msg)
+        step = step.waiting_on
+
+
+def cast(server: Server, message: Any) -> None:
+    """Send a message to the server's `handle_cast`; where nobody is, it is dropped (S13)."""
+    send(server, Cast(message))
+
+
+def send(server: Server, message: Any) -> None:
+    """Send a plain message to the server's `handle_info`; where nobody is, it is dropped (S13)."""
+    try:
+        mailbox_of(server).put(Envelope(message))
+    except ActorDead:
+        pass
+
+
+def reply(from_: Reply, value: Any) -> bool:
+    """Answer a call that returned `NO_REPLY`, from any thread; return whether it was the first answer (S10)."""
+    return from_.set(value)
+
+
+def stop(server: Server, reason: object = NORMAL, timeout: float | None = 5.0) -> None:
+    """Stop a server: what was sent before is handled, `terminate(reason)` runs, and then this returns.
+
+    Raises:
+        ActorDead: it is dead already, or unknown.
+        Timeout: it is not down after *timeout* seconds; it will stop when it gets there, or `kill` it.
+        CallingSelf: an actor can't wait for its own end; raise `Stop` in a callback instead.
+    """
+    check_timeout(timeout)
+    mailbox = mailbox_of(server)
+    me = current()
+    if me is not None:
+        _wait_for(me, mailbox)
+    try:
+        mailbox.put(Envelope(StopRequest(reason)))
+        if not wait_gone(mailbox, timeout):
+            msg = f"{mailbox} did not stop within {timeout} seconds"
+            raise Timeout(msg)
+    finally:
+        if me is not None:
+            me.waiting_on = None
+
+
+def wait_gone(mailbox: Mailbox, timeout: float | None) -> bool:
+    """Wait until an actor is down and its thread has left; return `False` when it is not down in time."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if not mailbox.wait(timeout):
+        return False
+    thread = mailbox.thread
+    if thread is not None and thread is not threading.current_thread() and mailbox.reason != KILLED:
+        # the thread announced the death itself, as the last thing that it does (a killed one may be anywhere)
+        thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    return True
+
+
+def kill(server: Server) -> bool:
+    """End an actor at once, without `terminate`; return `False` when it was dead already.
+
+    When this returns it is dead for everybody: its names are free, its tables have moved, monitors and links have been
+    told. A Python thread can't be interrupted: a busy one leaves when its handler returns, and until then whatever it
+    tries with tables, stores and calls is refused.
+
+    Raises:
+        ActorDead: nobody has that name.
+    """
+    if isinstance(server, pykka.ActorRef) and isinstance(server.actor_inbox, Mailbox):
+        return server.actor_inbox.kill()
+    return mailbox_of(server).kill()

@@ -1,0 +1,153 @@
+"""One child of a supervisor: started, watched, stopped. All of it runs in the supervisor's thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import pykka
+
+from hume.actors import _signals
+from hume.actors._calls import wait_gone
+from hume.actors._child_spec import BRUTAL_KILL, ChildSpec, ChildType
+from hume.actors._mailbox import Mailbox
+from hume.actors._plain import supervised_start
+from hume.actors._signals import SHUTDOWN, ExitSignal
+from hume.errors import StartFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from hume.actors._clock import Clock
+
+__all__ = ["Child", "ChildCounts", "ChildInfo", "count", "spec_of"]
+
+State: TypeAlias = Literal["running", "stopped", "restarting"]
+
+
+class ChildInfo(NamedTuple):
+    """One line of `which_children`. ``ref`` is `None` without a process, ``"restarting"`` while it waits for a try."""
+
+    id: Hashable
+    ref: pykka.ActorRef[Any] | Literal["restarting"] | None
+    type: ChildType
+    actor_class: type | None
+
+
+class ChildCounts(NamedTuple):
+    """What `count_children` answers: child specs, running processes, supervisors and workers among the specs."""
+
+    specs: int
+    active: int
+    supervisors: int
+    workers: int
+
+
+def spec_of(child: object) -> ChildSpec:
+    """Make a `ChildSpec` of whatever may stand for a child.
+
+    Raises:
+        TypeError: it is no `ChildSpec`, no class with ``child_spec``, no ``(class, options)``, no Pykka actor class.
+    """
+    if isinstance(child, ChildSpec):
+        return child
+    cls, options = child if isinstance(child, tuple) and len(child) == 2 else (child, {})  # noqa: PLR2004 - a pair
+    if isinstance(cls, type) and isinstance(options, dict):
+        make = getattr(cls, "child_spec", None)
+        if make is not None:
+            spec = make(**options)
+            if isinstance(spec, ChildSpec):
+                return spec
+            msg = f"{cls.__name__}.child_spec must return a ChildSpec, not {spec!r}"
+            raise TypeError(msg)
+        if issubclass(cls, pykka.ThreadingActor):
+            return ChildSpec(id=cls, start=supervised_start(cls, options), actor_class=cls)
+    msg = f"a child is a ChildSpec, an actor class, or (actor class, dict of its start options), not {child!r}"
+    raise TypeError(msg)
+
+
+class Child:
+    """A child spec and what has become of it. Others may look at its attributes, for show; only its supervisor acts."""
+
+    __slots__ = ("attempt", "ref", "restarts", "spec", "started_at", "state", "ticket")
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self.spec = spec
+        self.ref: pykka.ActorRef[Any] | None = None
+        self.state: State = "stopped"
+        self.restarts = 0  # in all
+        self.attempt = 0  # in this row of crashes
+        self.started_at = 0.0
+        self.ticket = 0  # of its latest state: a retry that was arranged for an earlier one is void
+
+    def start(self, supervisor: Mailbox, clock: Clock, extra: tuple[Any, ...] = ()) -> None:
+        """Start its process, linked to the supervisor; without one when it chose not to start (S3).
+
+        Raises:
+            StartFailed: with the error as its cause.
+        """
+        try:
+            ref = self.spec.start(*extra)
+            if ref is not None:
+                _adopt(supervisor, ref)
+        except Exception as error:
+            raise StartFailed(self.spec.id, error) from error
+        self.ref = ref
+        self.started_at = clock.monotonic()
+        self.turn("stopped" if ref is None else "running")
+
+    def turn(self, state: State) -> None:
+        """Change its state; what was arranged for the state before is void."""
+        self.state = state
+        self.ticket += 1
+        if state != "running":
+            self.ref = None
+
+    def shut_down(self, supervisor: Mailbox) -> None:
+        """Stop its process by its ``shutdown``, and return when it is down (V3)."""
+        mailbox = self.ask_to_stop(supervisor)
+        if mailbox is not None:
+            self.await_stop(mailbox, self.spec.shutdown)
+
+    def ask_to_stop(self, supervisor: Mailbox) -> Mailbox | None:
+        """Send the shutdown, or kill it if that is its ``shutdown``; return its mailbox, `None` without a process."""
+        ref = self.ref
+        self.turn("stopped")
+        if ref is None:
+            return None
+        mailbox: Mailbox = ref.actor_inbox  # type: ignore[assignment]  # _adopt has seen to it
+        if self.spec.shutdown == BRUTAL_KILL:
+            mailbox.kill()
+        else:
+            mailbox.signal(ExitSignal(supervisor, SHUTDOWN))
+        return mailbox
+
+    @staticmethod
+    def await_stop(mailbox: Mailbox, timeout: float | str | None) -> None:
+        """Wait until it is down; when the time is over, kill it (V18)."""
+        if not wait_gone(mailbox, None if isinstance(timeout, str) else timeout):
+            mailbox.kill()
+
+    def info(self) -> ChildInfo:
+        """Return what `which_children` says of it."""
+        ref = "restarting" if self.state == "restarting" else self.ref
+        return ChildInfo(self.spec.id, ref, self.spec.type, self.spec.actor_class)
+
+
+def _adopt(supervisor: Mailbox, ref: object) -> None:
+    """Link a child that has been started, if it is not linked already."""
+    mailbox = ref.actor_inbox if isinstance(ref, pykka.ActorRef) else None
+    if not isinstance(mailbox, Mailbox):
+        what = f"{ref!r}, a plain Pykka actor's (name the class itself as the child)" if mailbox else repr(ref)
+        msg = f"start must return the ref of an actor, or None, not {what}"
+        raise TypeError(msg)
+    if mailbox.parent is None:
+        mailbox.parent = supervisor
+    if supervisor not in mailbox.links:
+        _signals.link(supervisor, mailbox)
+
+
+def count(children: list[Child]) -> ChildCounts:
+    """Return what `count_children` answers."""
+    supervisors = sum(child.spec.type == "supervisor" for child in children)
+    active = sum(child.state == "running" for child in children)
+    return ChildCounts(len(children), active, supervisors, len(children) - supervisors)

@@ -1,0 +1,127 @@
+"""What a supervisor knows of a child, and the delays between its restarts: plain data, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable
+
+__all__ = ["BRUTAL_KILL", "Backoff", "ChildSpec", "one_of"]
+
+BRUTAL_KILL: Final = "brutal_kill"
+_DEFAULT: Final = -1.0  # stands for: 5 seconds for a worker, no limit for a supervisor
+
+Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
+ChildType: TypeAlias = Literal["worker", "supervisor"]
+
+
+def one_of(name: str, value: object, allowed: Collection[str]) -> None:
+    """Refuse a value that is not one of the allowed words, naming them."""
+    if not isinstance(value, str) or value not in allowed:
+        msg = f"{name} must be one of {', '.join(repr(word) for word in allowed)}, not {value!r}"
+        raise ValueError(msg)
+
+
+def is_seconds(value: object, *, minimum: float = 0.0) -> bool:
+    """Tell whether a value is a number of seconds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= minimum
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long a supervisor waits before it restarts a child that keeps crashing.
+
+    The first restart waits ``first`` seconds, the following ``base``, ``base * factor``, ``base * factor**2``, ... up to
+    ``maximum``, each times a random number within ``1 ± jitter``. A child that has lived for longer than ``maximum``
+    starts from the beginning. Restarts at this pace can't run away, so they do not count towards the supervisor's
+    ``max_restarts``.
+    """
+
+    first: float = 0.0
+    base: float = 1.0
+    factor: float = 2.0
+    maximum: float = 30.0
+    jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, minimum in (("first", 0.0), ("base", 0.0), ("factor", 1.0), ("maximum", 0.0), ("jitter", 0.0)):
+            value = getattr(self, name)
+            if not is_seconds(value, minimum=minimum):
+                msg = f"Backoff {name} must be a number of at least {minimum:g}, not {value!r}"
+                raise ValueError(msg)
+        if self.jitter > 1:
+            msg = f"Backoff jitter must be at most 1, not {self.jitter!r}"
+            raise ValueError(msg)
+
+    def delay(self, attempt: int, random: Callable[[], float]) -> float:
+        """Return the seconds to wait before restart number *attempt* (0, 1, 2, ...) of a row; random() is in [0, 1)."""
+        if attempt == 0:
+            plain = self.first
+        else:
+            exponent = min(attempt - 1, 1000)  # beyond, the power overflows; the maximum is long reached
+            plain = self.base * self.factor**exponent if self.factor < 10 else self.base * self.factor ** min(exponent, 300)
+        return min(plain, self.maximum) * (1 + self.jitter * (2 * random() - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """How a supervisor starts, restarts and stops one child (V1).
+
+    Args:
+        id: unique within its supervisor.
+        start: starts the child and returns its ref (`None`: it chose not to start). It runs in the supervisor, so a
+            ``start_link`` in it links the child to the supervisor.
+        restart: ``"permanent"`` always, ``"transient"`` after an abnormal end only, ``"temporary"`` never.
+        shutdown: seconds that an orderly stop may take before the child is killed; ``None``: no limit;
+            ``"brutal_kill"``: killed at once. Default: 5.0, for a supervisor ``None``.
+        type: ``"worker"`` or ``"supervisor"``.
+        significant: whether its end by itself may end the supervisor (see ``auto_shutdown`` there).
+        backoff: the delays between restarts; ``None``: at once, counted in the supervisor's intensity.
+        actor_class: for those who look; no influence.
+
+    Raises:
+        TypeError, ValueError: naming the field and what it may be.
+    """
+
+    id: Hashable
+    start: Callable[..., Any]
+    restart: Restart = "permanent"
+    shutdown: float | Literal["brutal_kill"] | None = _DEFAULT
+    type: ChildType = "worker"
+    significant: bool = False
+    backoff: Backoff | None = None
+    actor_class: type | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.start):
+            msg = f"ChildSpec start must be a callable that returns a ref, not {self.start!r}"
+            raise TypeError(msg)
+        if self.id is None:
+            msg = "ChildSpec id must not be None"
+            raise ValueError(msg)
+        try:
+            hash(self.id)
+        except TypeError:
+            msg = f"ChildSpec id must be hashable, not {self.id!r}"
+            raise TypeError(msg) from None
+        one_of("ChildSpec restart", self.restart, ("permanent", "transient", "temporary"))
+        one_of("ChildSpec type", self.type, ("worker", "supervisor"))
+        self._check_shutdown()
+        if not isinstance(self.significant, bool):
+            msg = f"ChildSpec significant must be a bool, not {self.significant!r}"
+            raise TypeError(msg)
+        if not isinstance(self.backoff, Backoff | None):
+            msg = f"ChildSpec backoff must be a Backoff or None, not {self.backoff!r}"
+            raise TypeError(msg)
+        if self.significant and self.restart == "permanent":
+            msg = f"child {self.id!r}: a permanent child can't be significant: it never ends by itself for good"
+            raise ValueError(msg)
+
+    def _check_shutdown(self) -> None:
+        if self.shutdown == _DEFAULT and not isinstance(self.shutdown, bool):
+            object.__setattr__(self, "shutdown", None if self.type == "supervisor" else 5.0)
+        elif not (self.shutdown is None or self.shutdown == BRUTAL_KILL or is_seconds(self.shutdown)):
+            msg = f"ChildSpec shutdown must be seconds, None (no limit) or 'brutal_kill', not {self.shutdown!r}"
+            raise ValueError(msg)

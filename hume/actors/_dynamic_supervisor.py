@@ -1,0 +1,127 @@
+"""DynamicSupervisor: children that come and go, each on its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pykka
+
+from hume.actors._calls import call
+from hume.actors._child import Child, ChildCounts, ChildInfo, count, spec_of
+from hume.actors._child_spec import ChildSpec, one_of
+from hume.actors._supervisor import Request, SupervisorCore
+from hume.errors import ChildNotFound, MaxChildren, StartFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hume.actors._registry import Server
+
+__all__ = ["DynamicSupervisor"]
+
+
+class DynamicSupervisor(SupervisorCore):
+    """Starts with no children; `start_child` adds them, any number of one kind. They have refs and no ids (V17).
+
+    Args:
+        strategy: ``"one_for_one"``, the only one.
+        max_restarts: as for `Supervisor`.
+        max_seconds: as for `Supervisor`.
+        max_children: how many there may be at a time; `None`: any number.
+        extra_arguments: go before a child's own when its ``start`` is called.
+
+    At its end all children are told to stop at once, and each has its own ``shutdown`` to do so.
+    """
+
+    def init(
+        self,
+        *,
+        strategy: str = "one_for_one",
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+        max_children: int | None = None,
+        extra_arguments: Iterable[Any] = (),
+    ) -> None:
+        """Start, with no children."""
+        one_of("strategy", strategy, ("one_for_one",))
+        if max_children is not None and (isinstance(max_children, bool) or not isinstance(max_children, int) or max_children < 0):
+            msg = f"max_children must be a whole number of at least 0, or None, not {max_children!r}"
+            raise ValueError(msg)
+        self._set_up(max_restarts, max_seconds)
+        self._max_children, self._extra = max_children, tuple(extra_arguments)
+        self._children: dict[Child, None] = {}
+        self.actor_inbox.face = self._children
+
+    def terminate(self, reason: Any) -> None:
+        """Stop all children, together."""
+        children = list(self._children)
+        asked = [(child, child.ask_to_stop(self.actor_inbox)) for child in children]
+        began = self.clock.monotonic()
+        for child, mailbox in asked:
+            if mailbox is not None:
+                limit = child.spec.shutdown
+                passed = self.clock.monotonic() - began
+                child.await_stop(mailbox, max(0.0, limit - passed) if isinstance(limit, int | float) else limit)
+
+    def _restart(self, child: Child) -> None:
+        try:
+            self._start(child)
+        except StartFailed as failed:
+            self._try_again(failed, child)
+        else:
+            if child.ref is None:
+                self._children.pop(child, None)  # it chose not to start
+
+    def _ended(self, child: Child) -> None:
+        self._children.pop(child, None)
+
+    @staticmethod
+    def start_child(server: Server, child: Any) -> pykka.ActorRef[Any] | None:
+        """Start a child and return its ref; `None` when it chose not to start.
+
+        Raises:
+            MaxChildren: there are as many as there may be.
+            StartFailed: it did not start.
+        """
+        return cast("pykka.ActorRef[Any] | None", call(server, Request(DynamicSupervisor._add, spec_of(child)), None))
+
+    @staticmethod
+    def terminate_child(server: Server, ref: pykka.ActorRef[Any]) -> None:
+        """Stop a child, and forget it.
+
+        Raises:
+            ChildNotFound: it is no child of this supervisor.
+        """
+        call(server, Request(DynamicSupervisor._terminate, ref), None)
+
+    @staticmethod
+    def which_children(server: Server) -> list[ChildInfo]:
+        """Return the children; their ids are `None`."""
+        return cast("list[ChildInfo]", call(server, Request(DynamicSupervisor._which), None))
+
+    @staticmethod
+    def count_children(server: Server) -> ChildCounts:
+        """Return how many children, running processes, supervisors and workers there are."""
+        return cast("ChildCounts", call(server, Request(DynamicSupervisor._count), None))
+
+    def _add(self, spec: ChildSpec) -> pykka.ActorRef[Any] | None:
+        if self._max_children is not None and len(self._children) >= self._max_children:
+            raise MaxChildren(self._max_children)
+        child = Child(spec)
+        self._start(child)
+        if child.ref is not None:
+            self._children[child] = None
+        return child.ref
+
+    def _terminate(self, ref: pykka.ActorRef[Any]) -> None:
+        child = self._running.get(ref) if isinstance(ref, pykka.ActorRef) else None
+        if child is None:
+            raise ChildNotFound(ref)
+        self._stop(child)
+        self._children.pop(child, None)
+
+    def _which(self, _: None) -> list[ChildInfo]:
+        return [child.info()._replace(id=None) for child in self._children]
+
+    def _count(self, _: None) -> ChildCounts:
+        return count(list(self._children))

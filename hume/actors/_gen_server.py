@@ -1,0 +1,452 @@
+"""GenServer: OTP's generic server on a Pykka ThreadingActor."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+import pykka
+from pykka._envelope import Envelope
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
+
+from hume.actors import _calls, _signals
+from hume.actors._child_spec import ChildSpec, ChildType
+from hume.actors._clock import SYSTEM_CLOCK, Clock
+from hume.actors._mailbox import WAKE, Mailbox, Reply, StopRequest, Timer, current, set_current
+from hume.actors._registry import Server, acting, check_timeout, claim, mailbox_of
+from hume.actors._signals import KILLED, NOPROC, NORMAL, Crash, Down, Exit, ExitSignal, is_orderly
+from hume.errors import ActorDead, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+__all__ = ["NO_REPLY", "GenServer", "Ignore", "Stop"]
+
+_log = logging.getLogger("hume.actors")
+_thread_numbers = itertools.count(1)
+
+
+class _NoReply:
+    def __repr__(self) -> str:
+        return "NO_REPLY"
+
+
+NO_REPLY: Final = _NoReply()  # returned by handle_call when the answer comes later, through GenServer.reply
+
+
+class Ignore(Exception):  # noqa: N818 - OTP's word; it says something, it is no error
+    """Raised by `init`: the server does not start, and `start` returns `None`."""
+
+
+class Stop(Exception):  # noqa: N818 - OTP's word, as above
+    """Raised by a callback: the server stops with *reason*, after `terminate`; then a waiting caller gets *reply*."""
+
+    caller: Reply | None = None  # whose call made it stop
+
+    def __init__(self, reason: object = NORMAL, reply: object = NO_REPLY) -> None:
+        super().__init__(reason)
+        self.reason, self.reply = reason, reply
+
+
+class GenServer(pykka.ThreadingActor):
+    """A server: a thread, a mailbox, and the callbacks below, which run in that thread, one at a time.
+
+    All that Pykka offers works on it: ``start``, ``proxy``, ``ask`` (comes to `handle_call`), ``tell`` (comes to
+    `handle_info`), ``stop``, the registry, and the hooks ``on_start``, ``on_stop``, ``on_failure``, ``on_receive``.
+
+    An error in a callback ends the server, and a caller who waits gets that error. An error in a method of yours that
+    is called through a proxy goes to its caller and leaves the server alive.
+
+    Example::
+
+        class Counter(GenServer):
+            def init(self, start=0):
+                self.count = start
+
+            def handle_call(self, message, from_):
+                self.count += 1
+                return self.count
+
+        ref = Counter.start(10)
+        assert GenServer.call(ref, "next") == 11
+
+    The rules are those of OTP's ``gen_server``; where Python forces a difference the docstring says so.
+    """
+
+    use_daemon_thread = True
+    clock: ClassVar[Clock] = SYSTEM_CLOCK
+    child_type: ClassVar[ChildType] = "worker"
+    trap_exit: bool = False  # whether exit signals arrive as Exit in handle_info instead of ending this server (M6)
+    actor_inbox: Mailbox
+
+    call = staticmethod(_calls.call)
+    cast = staticmethod(_calls.cast)
+    send = staticmethod(_calls.send)
+    reply = staticmethod(_calls.reply)
+
+    # -- callbacks
+
+    def init(self, *args: Any, **kwargs: Any) -> None:
+        """Set the server up; gets the arguments of `start`. Raise `Ignore` not to start."""
+
+    def handle_continue(self, argument: Any) -> None:
+        """Do what `continue_with` put off."""
+
+    def handle_call(self, message: Any, from_: Reply) -> Any:
+        """Answer a call; return `NO_REPLY` to answer later, from any thread, with ``GenServer.reply(from_, value)``."""
+        _log.warning("%s got an unexpected call: %r", self, message)
+        from_.fail(TypeError(f"{type(self).__name__} has no handle_call for {message!r}"))
+        return NO_REPLY
+
+    def handle_cast(self, message: Any) -> None:
+        """Handle a message sent with `cast`; by default it is logged."""
+        _log.warning("%s got an unexpected cast: %r", self, message)
+
+    def handle_info(self, message: Any) -> None:
+        """Handle any other message (a ``tell``, a timer's, `Down`, `Exit`, `Transfer`); by default it is logged."""
+        _log.warning("%s got an unexpected message: %r", self, message)
+
+    def terminate(self, reason: Any) -> None:
+        """Clean up. Runs at every end but a kill (OTP: at a shutdown only when exits are trapped)."""
+
+    # -- starting: the starter's thread
+
+    @classmethod
+    def start(cls, *args: Any, name: Hashable = None, timeout: float | None = None, **kwargs: Any) -> Any:
+        """Start a server and return its ref once `init` has returned; `None` when it raised `Ignore`.
+
+        Args:
+            *args: what `init` gets, with the other keyword arguments.
+            name: any hashable by which the server can be addressed, as long as it lives.
+            timeout: seconds that `init` may take; `None`: no limit.
+            **kwargs: what `init` gets.
+
+        Raises:
+            AlreadyStarted: the name is taken; `init` is not called.
+            Timeout: `init` took too long; the server is killed.
+            Exception: whatever `init` raised; nothing is left behind.
+        """
+        return cls._spawn(args, kwargs, name, timeout, None)
+
+    @classmethod
+    def start_link(cls, *args: Any, name: Hashable = None, timeout: float | None = None, **kwargs: Any) -> Any:
+        """Start a server as `start` does, linked to the calling actor from before `init` on.
+
+        From a thread that is no actor it is linked to the application, and is stopped with it.
+        """
+        return cls._spawn(args, kwargs, name, timeout, acting(current()))
+
+    @classmethod
+    def child_spec(cls, *args: Any, **kwargs: Any) -> ChildSpec:
+        """Return how a supervisor starts this class with these arguments; the id is the name, or else the class."""
+        start = functools.partial(cls.start_link, *args, **kwargs)
+        return ChildSpec(id=kwargs.get("name") or cls, start=start, type=cls.child_type, actor_class=cls)
+
+    @classmethod
+    def _spawn(
+        cls,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        name: Hashable,
+        timeout: float | None,
+        parent: Mailbox | None,
+    ) -> pykka.ActorRef[Self] | None:
+        check_timeout(timeout)
+        if (me := current()) is not None and not me.alive:
+            raise me.dead_error()  # a killed actor's thread starts nothing any more
+        actor = cls(*args, **kwargs)
+        mailbox = actor.actor_inbox
+        actor._claim_names(name)  # noqa: SLF001 - its own class
+        if parent is not None:
+            mailbox.parent = parent
+            _signals.link(parent, mailbox)
+        pykka.ActorRegistry.register(actor.actor_ref)
+        try:
+            actor._start_actor_loop()  # noqa: SLF001 - its own class
+            started = actor._started.get(timeout=timeout)  # noqa: SLF001 - its own class
+        except BaseException as error:
+            cls._not_started(mailbox, error)
+            if isinstance(error, pykka.Timeout) and not actor._started.done():  # noqa: SLF001 - its own class
+                msg = f"{actor} did not finish init within {timeout} seconds; it was killed"
+                raise Timeout(msg) from None
+            raise
+        return actor.actor_ref if started else None
+
+    @staticmethod
+    def _not_started(mailbox: Mailbox, error: BaseException) -> None:
+        in_time = not isinstance(error, pykka.Timeout)
+        if not mailbox.die(Crash(error) if in_time else KILLED) and mailbox.thread is not None:
+            mailbox.thread.join()  # init raised: its thread has announced the death and leaves
+        # else init may go on, in a thread that nobody will hear of; or the thread could not be started
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.actor_inbox.ref = self.actor_ref
+        self.actor_inbox.clock = self.clock
+        self._init_arguments = args, kwargs
+        self._started = Reply()
+        self._continues: deque[Any] = deque()
+        self._monitoring: dict[int, Mailbox | None] = {}
+        self._last_message: object = None
+
+    def _claim_names(self, name: Hashable) -> None:
+        if name is not None:
+            claim(name, self.actor_inbox)
+
+    # -- for callbacks: the server's own thread
+
+    def continue_with(self, argument: Any) -> None:
+        """Have `handle_continue` called with *argument* right after this callback, before any other message (S6)."""
+        self._continues.append(argument)
+
+    def send_after(self, delay: float, message: Any) -> Timer:
+        """Get *message* in `handle_info` after *delay* seconds; ``cancel()`` of the result returns the seconds left."""
+        if delay is None:
+            msg = "delay must be a number of seconds, not None"
+            raise TypeError(msg)
+        check_timeout(delay, "delay")
+        return self.actor_inbox.set_timer(delay, message)
+
+    def monitor(self, server: Server) -> int:
+        """Get one `Down` when the server dies (at once when it is dead or unknown); return the monitor's number."""
+        mine = self.actor_inbox
+        try:
+            target = self._other(server)
+        except ActorDead:
+            number = next(_signals.monitor_ids)
+            self._monitoring[number] = None
+            mine.put(Envelope(Down(number, None, NOPROC)))
+        else:
+            number = target.monitor(lambda down: mine.put(Envelope(down)))
+            self._monitoring[number] = target
+        return number
+
+    def demonitor(self, monitor: int) -> None:
+        """Undo a monitor: no `Down` of it comes any more, not even one that is in the mailbox (M3)."""
+        target = self._monitoring.pop(monitor, None)
+        if target is not None:
+            target.demonitor(monitor)
+
+    def link(self, server: Server) -> None:
+        """Link this actor and another: when one dies the other gets an exit signal."""
+        _signals.link(self.actor_inbox, self._other(server))
+
+    def unlink(self, server: Server) -> None:
+        """Undo a link."""
+        _signals.unlink(self.actor_inbox, self._other(server))
+
+    @staticmethod
+    def _other(server: Server) -> Mailbox:
+        # unlike mailbox_of this takes a dead actor too: its death is an answer here, not an error
+        if isinstance(server, pykka.ActorRef) and isinstance(server.actor_inbox, Mailbox):
+            return server.actor_inbox
+        return mailbox_of(server)
+
+    # -- Pykka's hooks for new actor types
+
+    @staticmethod
+    def _create_actor_inbox() -> Mailbox:
+        return Mailbox()
+
+    @staticmethod
+    def _create_future() -> Reply:
+        return Reply()
+
+    def _start_actor_loop(self) -> None:
+        name = f"{type(self).__name__}-{next(_thread_numbers)}"
+        self.actor_inbox.thread = threading.Thread(target=self._actor_loop, name=name, daemon=self.use_daemon_thread)
+        self.actor_inbox.thread.start()
+
+    # -- the server's life, in its own thread
+
+    def _actor_loop(self) -> None:
+        """Live, and whatever the end is, announce it: the one place that every death but a kill comes by."""
+        mailbox = self.actor_inbox
+        set_current(mailbox)
+        end = Stop(KILLED)
+        try:
+            if self._initialise(mailbox):
+                end = self._live(mailbox)
+        except BaseException as error:  # noqa: BLE001 - a death by SystemExit is a death as any other
+            end = Stop(_crash(error))
+        finally:
+            caller = end.caller if end.reply is not NO_REPLY else None
+            if caller is not None:
+                mailbox.pending.pop(caller, None)  # who is answered last, when this server is dead
+            mailbox.die(end.reason)
+            if caller is not None:
+                caller.set(end.reply)
+
+    def _initialise(self, mailbox: Mailbox) -> bool:
+        args, kwargs = self._init_arguments
+        try:
+            self.on_start()
+            self.init(*args, **kwargs)
+        except Ignore:
+            mailbox.die(NORMAL)
+            self._started.set(False)
+            return False
+        except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits in start() must get it
+            mailbox.die(_crash(error))
+            self._started.fail(error)
+            return False
+        del self._init_arguments, args, kwargs
+        self._started.set(True)
+        return True
+
+    def _live(self, mailbox: Mailbox) -> Stop:
+        """Serve to the end, clean up, and return how it ended."""
+        try:
+            self._serve(mailbox)
+        except Stop as stop:
+            end = stop.with_traceback(None)
+        except BaseException as error:  # noqa: BLE001 - as above: a death as any other
+            _log.error("%s crashed; last message: %r", self, self._last_message, exc_info=error)
+            end = Stop(_crash(error))
+        else:
+            return Stop(KILLED)
+        if mailbox.alive:
+            self._finish(end)
+        return end
+
+    def _finish(self, end: Stop) -> None:
+        if not (is_orderly(end.reason) or isinstance(end.reason, Crash)):
+            _log.error("%s stops: %s", self, end.reason)
+        try:
+            self.terminate(end.reason)
+            if isinstance(end.reason, Crash):
+                error = end.reason.exception
+                self.on_failure(type(error), error, None)
+            else:
+                self.on_stop()
+        except Exception as error:
+            _log.exception("%s failed in terminate", self)
+            end.reason = _crash(error)
+
+    def _serve(self, mailbox: Mailbox) -> None:
+        """Handle messages until a `Stop` or another exception ends it, or, by returning, a kill."""
+        handlers = self._handlers
+        get, signals, continues = mailbox.get, mailbox.signals, self._continues
+        message: Any = None
+        try:
+            while True:
+                while continues and mailbox.alive:
+                    self.handle_continue(continues.popleft())
+                envelope = get()
+                if signals and not self.trap_exit:
+                    self._obey_signals(signals)
+                if not mailbox.alive:
+                    return
+                message, reply = envelope.message, envelope.reply_to
+                if reply is not None and reply.done():
+                    continue  # its caller has given up
+                handler = handlers.get(type(message))
+                if handler is not None:
+                    handler(self, message, reply)
+                elif reply is not None:
+                    self._answer(message, reply)
+                elif envelope is not WAKE:
+                    self._on_tell(message)
+                del envelope, message, reply  # an idle server keeps nothing alive
+                message = None
+        except BaseException:
+            self._last_message = message
+            raise
+
+    def _answer(self, message: Any, reply: Reply) -> None:
+        try:
+            answer = self._on_ask(message, reply)
+        except Stop as stop:
+            stop.caller = reply
+            raise
+        if answer is not NO_REPLY:
+            reply.set(answer)
+
+    def _on_ask(self, message: Any, reply: Reply) -> Any:
+        return self.handle_call(message, reply)
+
+    def _on_tell(self, message: Any) -> None:
+        self.handle_info(message)
+
+    def on_receive(self, message: Any) -> Any:
+        """Pykka's callback: override it and it gets what `handle_call` and `handle_info` would."""
+        raise NotImplementedError  # never called: __init_subclass__ routes messages here only when it is overridden
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "on_receive" in vars(cls):
+            cls._on_ask = lambda self, message, _reply: self.on_receive(message)  # type: ignore[method-assign]
+            cls._on_tell = lambda self, message: self.on_receive(message)  # type: ignore[method-assign]
+
+    @staticmethod
+    def _obey_signals(signals: deque[ExitSignal]) -> None:
+        while signals:
+            reason = signals.popleft().reason
+            if reason != NORMAL:
+                raise Stop(reason)
+
+    def _on_exit_signal(self, signal: ExitSignal, _reply: Reply | None) -> None:
+        try:
+            self.actor_inbox.signals.remove(signal)
+        except ValueError:
+            return  # obeyed, or passed over, before this server began to trap exits
+        if signal.source is self.actor_inbox.parent:
+            raise Stop(signal.reason)  # in its turn, after what was sent before
+        self.handle_info(Exit(None if signal.source is None else signal.source.ref, signal.reason))
+
+    def _on_down(self, down: Down, _reply: Reply | None) -> None:
+        if down.monitor in self._monitoring:
+            del self._monitoring[down.monitor]
+            self.handle_info(down)
+
+    def _on_stop_request(self, request: StopRequest, _reply: Reply | None) -> None:
+        raise Stop(request.reason)
+
+    def _on_actor_stop(self, _message: object, _reply: Reply | None) -> None:
+        raise Stop(NORMAL)  # whoever waits in ref.stop() is answered by the death itself
+
+    def _on_cast(self, cast: _calls.Cast, _reply: Reply | None) -> None:
+        self.handle_cast(cast.message)
+
+    def _on_proxy(self, message: Any, reply: Reply | None) -> None:
+        if reply is None:
+            self._handle_receive(message)  # .defer(): nobody to tell of an error, so it ends the server, as in Pykka
+            return
+        try:
+            answer = self._handle_receive(message)
+        except Stop as stop:
+            stop.caller = reply
+            raise
+        except Exception as error:  # noqa: BLE001 - a user's method: its error is its caller's
+            reply.fail(error)
+        else:
+            reply.set(answer)
+
+    _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
+        ExitSignal: _on_exit_signal,
+        Down: _on_down,
+        StopRequest: _on_stop_request,
+        _ActorStop: _on_actor_stop,
+        _calls.Cast: _on_cast,
+        ProxyCall: _on_proxy,
+        ProxyGetAttr: _on_proxy,
+        ProxySetAttr: _on_proxy,
+    }
+
+
+def _crash(error: BaseException) -> Crash:
+    """Make an error an exit reason, without its frames.
+
+    They would keep the actor and its state alive as long as anybody holds its ref; the log has shown them.
+    """
+    link: BaseException | None = error
+    for _ in range(100):  # a chain made by hand may be a ring
+        if link is None:
+            break
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return Crash(error)

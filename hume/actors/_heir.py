@@ -1,0 +1,69 @@
+"""HeirActor: the application's heir, behind every projection's snapshots and the in-memory store's logs."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from hume import telemetry
+from hume.actors import _table
+from hume.actors._gen_server import GenServer
+from hume.actors._table import Table, Transfer
+from hume.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    import pykka
+
+__all__ = ["HeirActor"]
+
+_log = logging.getLogger("hume.actors.heir")
+
+
+class HeirActor(GenServer):
+    """The heir that the application starts, registered under its class: tables survive their owners' crashes with it.
+
+    Name it as a table's heir (``Table(name, heir=HeirActor)``); whoever takes the dead owner's place then asks for the
+    table with `take`. If the heir itself dies, its tables wait until it is restarted, and can be taken meanwhile.
+    """
+
+    @classmethod
+    def start_link(cls, *args: Any, name: Hashable = None, timeout: float | None = None, **kwargs: Any) -> Any:
+        """Start it under its class's name; the application does this."""
+        return super().start_link(*args, name=cls if name is None else name, timeout=timeout, **kwargs)
+
+    @staticmethod
+    def take(name: Hashable) -> Table:
+        """Make the caller the owner of a table that the heir has, and return it.
+
+        Raises:
+            NotFound: the heir has no table of that name; a live owner keeps its own.
+        """
+        try:
+            table, owner = _table.take(name)
+        except NotFound:
+            telemetry.execute(("hume", "heir", "not_found"), {}, {"table": name})
+            raise
+        telemetry.execute(("hume", "heir", "sent"), {"epoch": table.epoch}, {"table": name, "to_ref": owner.ref})
+        return table
+
+    def init(self) -> None:
+        """Become the owner of the tables that waited."""
+        for table in _table.adopt_waiting(self.actor_inbox):
+            self._received(table, None)
+
+    def handle_info(self, message: Any) -> None:
+        """Note what was inherited."""
+        if isinstance(message, Transfer):
+            self._received(message.table, message.from_ref)
+        else:
+            super().handle_info(message)
+
+    @staticmethod
+    def _received(table: Table, from_ref: pykka.ActorRef[Any] | None) -> None:
+        _log.debug("inherited table %r from %s", table.name, from_ref)
+        telemetry.execute(("hume", "heir", "received"), {"epoch": table.epoch}, {"table": table.name, "from_ref": from_ref})
+
+
+_table.set_patient_heir(HeirActor)

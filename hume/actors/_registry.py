@@ -1,0 +1,115 @@
+"""Names for actors, and what a `server` argument may be: a ref, a proxy or a name."""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import pykka
+
+from hume.actors._mailbox import Mailbox
+from hume.errors import ActorDead, AlreadyStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+__all__ = ["Server", "acting", "check_timeout", "claim", "find", "mailbox_of", "set_root", "whereis"]
+
+Server: TypeAlias = "pykka.ActorRef[Any] | pykka.ActorProxy[Any] | Hashable"
+
+# Written under the lock; read without it, since looking a key up in a dict is atomic. A name stays until its holder's
+# death takes it out, so nobody can take a name over while its holder's tables are still on their way to the heir.
+_holders: dict[Hashable, Mailbox] = {}
+_lock: Final = allocate_lock()
+
+_root: Callable[[], Mailbox]
+
+
+def whereis(name: Hashable) -> pykka.ActorRef[Any] | None:
+    """Return the ref of the live actor that has this name, or `None`."""
+    mailbox = find(name)
+    return None if mailbox is None else mailbox.ref
+
+
+def find(name: Hashable) -> Mailbox | None:
+    """Return the mailbox of the live actor that has this name, or `None`."""
+    mailbox = _holders.get(name)
+    return mailbox if mailbox is not None and mailbox.alive else None
+
+
+def claim(name: Hashable, mailbox: Mailbox, what: object = None) -> None:
+    """Give an actor a name; it is free again at the actor's death.
+
+    Raises:
+        AlreadyStarted: somebody has it (of two that race for a name exactly one wins).
+        ActorDead: the actor is dead.
+    """
+    with _lock:
+        holder = _holders.setdefault(name, mailbox)
+    if holder is not mailbox:
+        raise AlreadyStarted(f"name {name!r}" if what is None else what, holder.ref)
+    if not mailbox.add_name(lambda: _release(name, mailbox)):
+        _release(name, mailbox)
+        raise mailbox.dead_error()
+
+
+def _release(name: Hashable, mailbox: Mailbox) -> None:
+    with _lock:
+        if _holders.get(name) is mailbox:
+            del _holders[name]
+
+
+def mailbox_of(server: Server) -> Mailbox:
+    """Resolve a ref, a proxy or a name to a live actor's mailbox.
+
+    Raises:
+        ActorDead: it is dead, or nobody has that name.
+        TypeError: it is none of these, or a plain Pykka actor, which has no mailbox of ours.
+    """
+    if isinstance(server, pykka.ActorRef):
+        mailbox = server.actor_inbox
+    elif isinstance(server, pykka.ActorProxy):
+        mailbox = server.actor_ref.actor_inbox
+    else:
+        try:
+            named = _holders.get(server)
+        except TypeError:
+            msg = f"a server is an ActorRef, an ActorProxy or a (hashable) name, not {server!r}"
+            raise TypeError(msg) from None
+        if named is None:
+            raise ActorDead(f"server {server!r}")
+        mailbox = named
+    if not isinstance(mailbox, Mailbox):
+        msg = f"{server} is a plain Pykka actor; Hume's functions need a GenServer (use the ref's own ask and tell)"
+        raise TypeError(msg)
+    if not mailbox.alive:
+        raise mailbox.dead_error()
+    return mailbox
+
+
+def check_timeout(timeout: float | None, name: str = "timeout") -> None:
+    """Refuse what is no number of seconds (`None` is: without limit)."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        msg = f"{name} must be a number of seconds or None, not {timeout!r}"
+        raise TypeError(msg)
+    if not timeout >= 0:  # not: refuses NaN too
+        msg = f"{name} must be at least 0 seconds, not {timeout!r}"
+        raise ValueError(msg)
+
+
+def set_root(root: Callable[[], Mailbox]) -> None:
+    """Say who acts for the threads that are no actors; called once, by the application."""
+    global _root  # noqa: PLW0603 - the one hook by which this floor's bottom knows of its top
+    _root = root
+
+
+def acting(mailbox: Mailbox | None) -> Mailbox:
+    """Return the actor for which a thread acts: its own, or the application's root for a thread that is no actor."""
+    return _root() if mailbox is None else mailbox
+
+
+def forget_all() -> None:
+    """Forget every name, in a child of `os.fork`."""
+    _holders.clear()

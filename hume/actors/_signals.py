@@ -1,0 +1,87 @@
+"""Exit reasons, and the messages that tell of a death: links and monitors are the mailbox's tables of whom to tell."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import pykka
+
+    from hume.actors._mailbox import Mailbox
+
+__all__ = ["KILLED", "NOPROC", "NORMAL", "SHUTDOWN", "Crash", "Down", "Exit", "is_orderly", "link", "unlink"]
+
+NORMAL: Final = "normal"
+SHUTDOWN: Final = "shutdown"
+KILLED: Final = "killed"
+NOPROC: Final = "noproc"
+FORKED: Final = "lost in a fork: threads do not live on in the child process"
+
+monitor_ids: Final = itertools.count(1)  # next() on it is one C call: unique without a lock
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """The exit reason of an actor that raised. It holds no frame of the actor, so it keeps nothing alive."""
+
+    exception: BaseException
+
+    def __str__(self) -> str:
+        return f"crashed with {self.exception!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """What a monitoring actor gets, once, when the actor that it watches has died."""
+
+    monitor: int
+    ref: pykka.ActorRef[Any] | None
+    reason: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """What an actor that traps exits gets when an actor that is linked to it has died."""
+
+    ref: pykka.ActorRef[Any] | None
+    reason: Any
+
+
+class ExitSignal:
+    """An exit signal on its way: kills its receiver, or reaches it as an `Exit` when it traps exits."""
+
+    __slots__ = ("reason", "source")
+
+    def __init__(self, source: Mailbox | None, reason: object) -> None:
+        self.source, self.reason = source, reason
+
+
+def is_orderly(reason: object) -> bool:
+    """Tell whether an exit reason is an end as planned: "normal", "shutdown" or ("shutdown", anything)."""
+    return (
+        reason in (NORMAL, SHUTDOWN) if isinstance(reason, str) else isinstance(reason, tuple) and reason[:1] == (SHUTDOWN,)
+    )
+
+
+def link(one: Mailbox, other: Mailbox) -> None:
+    """Link two mailboxes: when one dies the other gets an exit signal. At most one link joins two of them.
+
+    Linking to a dead one sends a signal with reason "noproc" back (M9).
+    """
+    # Each table is changed under its own lock, one after the other, never both held. Should one side die in between,
+    # add_link tells us, and the signal that it could not send goes out from here.
+    if one is other:
+        return
+    if not one.add_link(other):
+        other.signal(ExitSignal(one, NOPROC))
+    elif not other.add_link(one):
+        one.drop_link(other)
+        one.signal(ExitSignal(other, NOPROC))
+
+
+def unlink(one: Mailbox, other: Mailbox) -> None:
+    """Undo a link; without one, nothing happens."""
+    one.drop_link(other)
+    other.drop_link(one)

@@ -1,0 +1,342 @@
+"""Table: ETS semantics. One owner, an optional heir, an access mode, and an epoch that counts the owners."""
+
+from __future__ import annotations
+
+import copy
+from _thread import allocate_lock
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from pykka._envelope import Envelope
+
+from hume.actors._child_spec import one_of
+from hume.actors._isolate import isolated
+from hume.actors._mailbox import Mailbox, current
+from hume.actors._registry import Server, acting, find, mailbox_of
+from hume.errors import ActorDead, AlreadyStarted, NotFound, NotOwner, TableDeleted
+
+if TYPE_CHECKING:
+    import pykka
+
+__all__ = ["Table", "Transfer", "adopt_waiting", "drop_waiting", "set_patient_heir", "take"]
+
+Access: TypeAlias = Literal["public", "protected", "private"]
+
+# Tables by name, and the tables that wait for the application's heir to be started again. Under one lock, which is held
+# for a few instructions; a table's own lock may be held when it is asked for, never the other way round.
+_named: dict[Hashable, Table] = {}
+_waiting: dict[Table, None] = {}
+_lock: Final = allocate_lock()
+
+_patient_heir: Hashable = object()  # the name of the one heir whose tables wait for it while it is down
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What the new owner of a table gets: the table, its previous owner, and the data that came with it."""
+
+    table: Table
+    from_ref: pykka.ActorRef[Any] | None
+    data: Any
+
+
+class Table(Mapping[Hashable, Any]):
+    """An in-memory key-value table that belongs to one actor, with ETS's rules.
+
+    Read it as any mapping; write with `insert`, `insert_many`, `insert_new`, `delete`, `clear`. What goes in and what
+    comes out is a copy. Every operation is atomic, `insert_many` too. Created by an actor it is that actor's; created
+    in a thread that is no actor it is the application's, and all such threads may use it as their own.
+
+    When its owner dies, whatever the reason, the heir becomes the owner and gets a `Transfer`; without a heir, or with
+    a dead one, the table is deleted. (The tables of the application's own heir wait for it while it is being restarted.)
+
+    Args:
+        name: any hashable; unique among live tables, and found by `Table.whereis`. `None`: no name.
+        access: ``"public"`` (any thread reads and writes), ``"protected"`` (the owner writes, all read) or
+            ``"private"`` (the owner only).
+        heir: a ref, a proxy or a name, which is resolved when the owner dies.
+        heir_data: comes with the `Transfer` to the heir.
+        copier: how rows are copied; `None` when the rows are never changed in place.
+
+    Raises:
+        AlreadyStarted: a live table has that name.
+    """
+
+    def __init__(
+        self,
+        name: Hashable = None,
+        *,
+        access: Access = "protected",
+        heir: Server | None = None,
+        heir_data: Any = None,
+        copier: Callable[[Any], Any] | None = copy.deepcopy,
+    ) -> None:
+        one_of("Table access", access, ("public", "protected", "private"))
+        self.name, self.access, self.epoch = name, access, 1
+        self._heir, self._heir_data, self._copier = heir, heir_data, copier
+        self._rows: dict[Hashable, Any] = {}
+        self.lock = allocate_lock()
+        owner = acting(current())
+        self._owner: Mailbox | None = owner
+        self._deleted = False
+        if name is not None:
+            with _lock:
+                if (holder := _named.setdefault(name, self)) is not self:
+                    raise AlreadyStarted(f"table {name!r}", holder.owner)
+        if not owner.add_table(self):
+            self._forget()
+            raise owner.dead_error()
+
+    __hash__ = object.__hash__  # a table is an identity, as a ref is
+    __eq__ = object.__eq__
+
+    def __repr__(self) -> str:
+        return f"<Table {self.name!r} of {self._owner}, epoch {self.epoch}>"
+
+    @staticmethod
+    def whereis(name: Hashable) -> Table | None:
+        """Return the live table of that name, or `None`."""
+        return _named.get(name)
+
+    @property
+    def owner(self) -> pykka.ActorRef[Any] | None:
+        """The owner's ref; `None` when the table is deleted, or waits for the application's heir to come back."""
+        owner = self._owner
+        return None if owner is None else owner.ref
+
+    # -- reading
+
+    def __getitem__(self, key: Hashable) -> Any:
+        with self._reading():
+            value = self._rows[key]
+        return isolated(value, self._copier)  # outside the lock: a row is replaced, never changed in place
+
+    def __contains__(self, key: object) -> bool:
+        with self._reading():
+            return key in self._rows
+
+    def __iter__(self) -> Iterator[Hashable]:
+        with self._reading():
+            return iter(list(self._rows))
+
+    def __len__(self) -> int:
+        with self._reading():
+            return len(self._rows)
+
+    # -- writing
+
+    def insert(self, key: Hashable, value: Any) -> None:
+        """Put a row in, in place of the one that has the key, if any."""
+        self.insert_many([(key, value)])
+
+    def insert_many(self, rows: Mapping[Hashable, Any] | Iterable[tuple[Hashable, Any]]) -> None:
+        """Put several rows in, all or none, and no reader sees a part of them."""
+        copied = {key: isolated(value, self._copier) for key, value in dict(rows).items()}
+        with self._writing("insert"):
+            self._rows.update(copied)
+
+    def insert_new(self, key: Hashable, value: Any) -> bool:
+        """Put a row in unless the key is there; return whether it was put in."""
+        copied = isolated(value, self._copier)
+        with self._writing("insert"):
+            if key in self._rows:
+                return False
+            self._rows[key] = copied
+            return True
+
+    def delete(self, key: Hashable) -> None:
+        """Take a row out, if it is there."""
+        with self._writing("delete"):
+            self._rows.pop(key, None)
+
+    def clear(self) -> None:
+        """Take all rows out."""
+        with self._writing("clear"):
+            self._rows.clear()
+
+    def drop(self) -> None:
+        """Delete the table itself; the owner may do that."""
+        with self._owning("drop the table"):
+            self._drop_locked()
+
+    # -- owning
+
+    def set_heir(self, heir: Server | None, heir_data: Any = None) -> None:
+        """Set the heir, or `None` for no heir; the owner may do that."""
+        with self._owning("set the heir"):
+            self._heir, self._heir_data = heir, heir_data
+
+    def give_away(self, new_owner: Server, data: Any = None) -> None:
+        """Make another actor the owner; it gets a `Transfer` with *data*. The heir stays.
+
+        Raises:
+            NotOwner: the caller is not the owner.
+            ValueError: the new owner is the owner.
+            ActorDead: the new owner is dead or unknown; the table stays.
+        """
+        target = mailbox_of(new_owner)
+        with self._owning("give it away") as owner:
+            if target is owner:
+                msg = f"table {self.name!r} belongs to {target} already; give it to another actor"
+                raise ValueError(msg)
+            if not self._move_locked(target):
+                raise target.dead_error()
+        target.put(Envelope(Transfer(self, owner.ref, data)))
+
+    def owner_died(self, owner: Mailbox) -> None:
+        """Hand the table to its heir, or delete it; called once by the dying owner's mailbox."""
+        with self.lock:
+            if self._owner is not owner or self._deleted:
+                return  # it was given away at the last moment
+            heir = self._inherit_locked()
+            data = self._heir_data
+        if heir is not None:
+            heir.put(Envelope(Transfer(self, owner.ref, data)))
+
+    def _inherit_locked(self) -> Mailbox | None:
+        """Move the table to its heir and return it; `None` when the table now waits, or is gone."""
+        if self._heir is _patient_heir:
+            # Under the lock that adopt_waiting holds: either the heir is found here, or it finds the table waiting.
+            with _lock:
+                heir = find(self._heir)
+                if heir is not None and self._move_locked(heir):
+                    return heir
+                _waiting[self] = None
+            self._owner = None
+            self.epoch += 1
+            return None
+        try:
+            heir = None if self._heir is None else mailbox_of(self._heir)
+        except (ActorDead, TypeError):
+            heir = None
+        if heir is not None and self._move_locked(heir):
+            return heir
+        self._drop_locked()
+        return None
+
+    def _move_locked(self, target: Mailbox) -> bool:
+        if not target.add_table(self):
+            return False
+        if self._owner is not None:
+            self._owner.drop_table(self)
+        self._owner = target
+        self.epoch += 1
+        return True
+
+    def _drop_locked(self) -> None:
+        if self._owner is not None:
+            self._owner.drop_table(self)
+        self._owner, self._deleted = None, True
+        self._rows = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        with _lock:
+            _waiting.pop(self, None)
+            if self.name is not None and _named.get(self.name) is self:
+                del _named[self.name]
+
+    # -- who may do what: the lock is held, so that no owner changes between the check and the deed
+
+    @contextmanager
+    def _owning(self, action: str) -> Iterator[Mailbox]:
+        me = acting(current())  # before the lock: it may start the application, whose heir asks for tables
+        with self.lock:
+            self._check_deleted()
+            if self._owner is not me:
+                raise NotOwner(self.name, action, self._owner or "the application's heir, when it is back")
+            yield me
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        if self.access == "private":
+            with self._owning("read it"):
+                yield
+        else:
+            with self.lock:
+                self._check_deleted()
+                yield
+
+    @contextmanager
+    def _writing(self, action: str) -> Iterator[None]:
+        if self.access != "public":
+            with self._owning(action):
+                yield
+            return
+        me = current()
+        with self.lock:
+            self._check_deleted()
+            if me is not None and not me.alive:
+                raise NotOwner(self.name, action, self._owner)  # a killed actor's thread writes nowhere
+            yield
+
+    def check_owner(self, owner: Mailbox) -> None:
+        """Refuse unless *owner* owns the table; to be called with ``lock`` held."""
+        if self._owner is not owner:
+            raise owner.dead_error()
+
+    def _check_deleted(self) -> None:
+        if self._deleted:
+            raise TableDeleted(self.name)
+
+
+def set_patient_heir(name: Hashable) -> None:
+    """Say which heir's tables wait for it while it is down; called once, by that heir's module."""
+    global _patient_heir  # noqa: PLW0603 - the hook by which a table knows of the application's heir
+    _patient_heir = name
+
+
+def take(name: Hashable) -> tuple[Table, Mailbox]:
+    """Move a table from the heir (or from those that wait for it) to the caller; return it, and the caller.
+
+    Runs in the caller's thread: the move is one step under the table's lock, so it needs no heir that answers.
+
+    Raises:
+        NotFound: the heir has no such table.
+    """
+    me = acting(current())
+    table = _named.get(name)
+    if table is None:
+        raise NotFound(name)
+    with table.lock:
+        owner = table._owner  # noqa: SLF001 - its own module
+        with _lock:
+            waits = table in _waiting
+        if not waits and (owner is None or owner is not find(_patient_heir)):
+            raise NotFound(name)
+        if not table._move_locked(me):  # noqa: SLF001 - its own module
+            raise me.dead_error()
+        with _lock:
+            _waiting.pop(table, None)
+    return table, me
+
+
+def adopt_waiting(heir: Mailbox) -> list[Table]:
+    """Make a heir that has come back the owner of the tables that wait for it; return them."""
+    with _lock:
+        waiting = list(_waiting)
+    adopted = []
+    for table in waiting:
+        with table.lock, _lock:
+            if table in _waiting and table._move_locked(heir):  # noqa: SLF001 - its own module
+                del _waiting[table]
+                adopted.append(table)
+    return adopted
+
+
+def drop_waiting() -> None:
+    """Delete the tables that wait for a heir that will not come back: the application has stopped."""
+    with _lock:
+        waiting = list(_waiting)
+    for table in waiting:
+        with table.lock:
+            if table._owner is None:  # noqa: SLF001 - its own module
+                table._drop_locked()  # noqa: SLF001 - its own module
+
+
+def forget_all() -> None:
+    """Forget every table, in a child of `os.fork`."""
+    _named.clear()
+    _waiting.clear()

@@ -1,0 +1,225 @@
+"""Every exception of the library, one class per decision that a caller can take.
+
+::
+
+    HumeError
+    ├── ActorDead            (also pykka.ActorDeadError)  the server is dead, unknown, or died before it answered
+    ├── Timeout              (also pykka.Timeout)         no answer in time
+    ├── CallingSelf                                       the call would wait for its own caller
+    ├── AlreadyStarted                                    the name, identity or child id runs already
+    ├── SupervisorError
+    │   ├── AlreadyPresent                                a stopped child has that id
+    │   ├── ChildNotFound                                 no child has that id
+    │   ├── ChildRunning                                  the child runs
+    │   ├── ChildRestarting                               the child waits for its next try
+    │   ├── MaxChildren                                   the supervisor is full
+    │   └── StartFailed                                   a child did not start; its error is the cause
+    ├── TableError
+    │   ├── NotOwner                                      only the owner may do that
+    │   ├── NotFound                                      nobody has that table
+    │   └── TableDeleted                                  the table is gone
+    ├── TelemetryError                                    a handler id that is taken, or unknown
+    ├── InvalidStore                                      the object is no event store
+    ├── UnexpectedSequence                                the stream has moved on: read again and retry
+    ├── UnknownEvent                                      no clause of the projection handles the event
+    └── StaleEvent                                        the event is in the snapshot already
+
+Arguments of the wrong type or value raise ``TypeError`` or ``ValueError``, as everywhere in Python. Facts are
+attributes. All of these pickle; a fact that can't be pickled (a ref) is ``None`` on the other side.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pykka
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+__all__ = [
+    "ActorDead",
+    "AlreadyPresent",
+    "AlreadyStarted",
+    "CallingSelf",
+    "ChildNotFound",
+    "ChildRestarting",
+    "ChildRunning",
+    "HumeError",
+    "InvalidStore",
+    "MaxChildren",
+    "NotFound",
+    "NotOwner",
+    "StaleEvent",
+    "StartFailed",
+    "SupervisorError",
+    "TableDeleted",
+    "TableError",
+    "TelemetryError",
+    "Timeout",
+    "UnexpectedSequence",
+    "UnknownEvent",
+]
+
+
+class HumeError(Exception):
+    """The root of every exception that Hume raises on its own account."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        facts = {key: None if isinstance(value, pykka.ActorRef) else value for key, value in vars(self).items()}
+        return _rebuild, (type(self), self.args, facts)
+
+
+def _rebuild(cls: type[HumeError], args: tuple[Any, ...], facts: dict[str, Any]) -> HumeError:
+    error = cls.__new__(cls)  # not cls(...): an __init__ takes facts, while args is the finished message
+    error.args = args
+    vars(error).update(facts)
+    return error
+
+
+class ActorDead(HumeError, pykka.ActorDeadError):
+    """The server is dead or unknown, or it died before it answered.
+
+    ``server``: what was asked for, as text; ``reason``: its exit reason, ``"noproc"`` when nobody has that name. Start
+    it again (or let its supervisor do so) and retry.
+    """
+
+    def __init__(self, server: object, reason: object = "noproc") -> None:
+        self.server, self.reason = str(server), reason
+        why = "no actor has that name" if reason == "noproc" else f"exit reason: {reason}"
+        super().__init__(f"{self.server} is not alive ({why})")
+
+
+class Timeout(HumeError, pykka.Timeout):  # noqa: N818 - the design fixes the name; it is a pykka.Timeout
+    """No answer within the time given. A late answer is dropped; the work may still be done."""
+
+
+class CallingSelf(HumeError):
+    """The call would wait, directly or around a ring of calls, for the very actor that makes it."""
+
+
+class AlreadyStarted(HumeError):
+    """The name, identity or child id is taken by a running actor: ``ref``."""
+
+    def __init__(self, what: object, ref: pykka.ActorRef[Any]) -> None:
+        self.ref: pykka.ActorRef[Any] = ref
+        super().__init__(f"{what} is already started, as {ref}; use that one, or stop it first")
+
+
+class SupervisorError(HumeError):
+    """A supervisor refused a request; its tree is as it was. ``child_id`` is the id that was named."""
+
+    _why = "was refused"
+
+    def __init__(self, child_id: Hashable) -> None:
+        self.child_id = child_id
+        super().__init__(f"child {child_id!r} {self._why}")
+
+
+class AlreadyPresent(SupervisorError):
+    """A child with that id is there, without a process."""
+
+    _why = "is present but not running: use restart_child, or delete_child first"
+
+
+class ChildNotFound(SupervisorError):
+    """No child has that id."""
+
+    _why = "was not found: which_children lists those there are"
+
+
+class ChildRunning(SupervisorError):
+    """The child runs."""
+
+    _why = "is running: use terminate_child first"
+
+
+class ChildRestarting(SupervisorError):
+    """The child has crashed and waits for its next try."""
+
+    _why = "waits for its next restart: use terminate_child to give that up"
+
+
+class MaxChildren(SupervisorError):
+    """The dynamic supervisor has as many children as it may have."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(None)
+        self.args = (f"the supervisor has {limit} children, the most that max_children allows",)
+
+
+class StartFailed(SupervisorError):
+    """A child did not start; its own error is ``__cause__``."""
+
+    def __init__(self, child_id: Hashable, cause: BaseException) -> None:
+        super().__init__(child_id)
+        self.args = (f"child {child_id!r} failed to start: {cause!r}",)
+        self.__cause__ = cause
+
+
+class TableError(HumeError):
+    """A table refused an operation; it is as it was. ``table`` is its name."""
+
+
+class NotOwner(TableError):
+    """Only the table's owner may do that, and the caller is not (or no longer) the owner."""
+
+    def __init__(self, table: Hashable, action: str, owner: object) -> None:
+        self.table, self.owner = table, str(owner)
+        super().__init__(f"table {table!r}: only its owner, {owner}, may {action}")
+
+
+class NotFound(TableError):
+    """Nobody has a table of that name to hand over."""
+
+    def __init__(self, table: Hashable) -> None:
+        self.table = table
+        super().__init__(f"the heir has no table {table!r}")
+
+
+class TableDeleted(TableError):
+    """The table went with its owner, or was deleted."""
+
+    def __init__(self, table: Hashable) -> None:
+        self.table = table
+        super().__init__(f"table {table!r} is deleted; give a table an heir if it must outlive its owner")
+
+
+class TelemetryError(HumeError):
+    """A handler id that is attached already, or is not attached."""
+
+
+class InvalidStore(HumeError):
+    """The object is no event store. ``missing`` names the methods it lacks."""
+
+    def __init__(self, store: object, missing: tuple[str, ...]) -> None:
+        self.missing = missing
+        super().__init__(
+            f"{store!r} is no event store: it lacks {', '.join(missing)}; a store is an object with "
+            "append, events and last_seq, or an actor that has them, by ref, proxy or name"
+        )
+
+
+class UnexpectedSequence(HumeError):
+    """The stream's last number is not the expected one; nothing was appended."""
+
+    def __init__(self, stream: Hashable, expected: object, actual: int) -> None:
+        self.stream, self.expected, self.actual = stream, expected, actual
+        super().__init__(f"stream {stream!r} is at {actual}, expected {expected}; read it again and retry")
+
+
+class UnknownEvent(HumeError):
+    """No clause of the projection handles the event: ``payload``."""
+
+    def __init__(self, projection: str, payload: object, hint: str = "") -> None:
+        self.projection, self.payload = projection, payload
+        super().__init__(f"{projection} does not handle {payload!r}{hint}")
+
+
+class StaleEvent(HumeError):
+    """The event's number, ``seq``, is not above the snapshot's, ``at``: it has been applied already."""
+
+    def __init__(self, seq: int, at: int) -> None:
+        self.seq, self.at = seq, at
+        super().__init__(f"event {seq} has been applied already: the snapshot is at {at}")

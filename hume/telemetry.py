@@ -1,0 +1,123 @@
+"""Attach functions to what happens inside Hume: ``attach``, ``detach``, ``execute``.
+
+An event is a tuple of strings; each comes with *measurements* (numbers) and *metadata* (what it is about):
+
+=============================================  ==========================  ==================================
+event                                          measurements                metadata
+=============================================  ==========================  ==================================
+``("hume", "projection", "init")``             ``duration``, ``seq``       ``projection``, ``stream``
+``("hume", "projection", "catch_up")``         ``duration``, ``events``    ``projection``, ``stream``, ``seq``
+``("hume", "projection", "caught_up")``        ``seq``                     ``projection``, ``stream``
+``("hume", "projection", "snapshot")``         ``duration``, ``seq``       ``projection``, ``stream``, ``error``
+``("hume", "projection", "unknown_event")``    ``seq``                     ``projection``, ``stream``, ``payload``
+``("hume", "projection", "evolve")``           ``duration``                ``projection``, ``seq``
+``("hume", "projection", "replay")``           ``duration``, ``events``    ``projection``, ``seq``
+``("hume", "heir", "received")``               ``epoch``                   ``table``, ``from_ref``
+``("hume", "heir", "sent")``                   ``epoch``                   ``table``, ``to_ref``
+``("hume", "heir", "not_found")``              none                        ``table``
+``("hume", "store", "append")``                ``events``, ``seq``         ``store``, ``stream``
+``("hume", "supervisor", "restart")``          ``restarts``, ``delay``     ``supervisor``, ``child_id``, ``reason``
+``("hume", "supervisor", "give_up")``          ``restarts``                ``supervisor``, ``child_id``, ``reason``
+``("hume", "telemetry", "handler_failed")``    none                        ``handler_id``, ``event``, ``error``
+=============================================  ==========================  ==================================
+
+Durations are seconds. Handlers run in the thread in which the event happens, in the order attached; keep them short.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from hume.errors import TelemetryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+__all__ = ["EventName", "attach", "attached", "detach", "execute"]
+
+EventName: TypeAlias = tuple[str, ...]
+HANDLER_FAILED: Final[EventName] = ("hume", "telemetry", "handler_failed")
+
+_log = logging.getLogger("hume.telemetry")
+
+
+class _Handler(NamedTuple):
+    id: Hashable
+    fn: Callable[[EventName, Mapping[str, Any], Mapping[str, Any], Any], object]
+    config: Any
+
+
+# Written under the lock, always by putting a new tuple in place; read without it: a reader sees the old tuple or the
+# new one, whole.
+_handlers: dict[EventName, tuple[_Handler, ...]] = {}
+_lock = threading.Lock()
+
+
+def attach(
+    handler_id: Hashable,
+    event_name: EventName,
+    fn: Callable[[EventName, Mapping[str, Any], Mapping[str, Any], Any], object],
+    config: Any = None,
+) -> None:
+    """Call ``fn(event_name, measurements, metadata, config)`` at every such event from now on.
+
+    A handler that raises is detached, which is logged, and disturbs nobody.
+
+    Raises:
+        TelemetryError: ``handler_id`` is attached already.
+        TypeError: ``event_name`` is no tuple of strings, or ``fn`` can't be called.
+    """
+    if not isinstance(event_name, tuple) or not all(isinstance(part, str) for part in event_name):
+        msg = f"event_name must be a tuple of strings such as ('hume', 'store', 'append'), not {event_name!r}"
+        raise TypeError(msg)
+    if not callable(fn):
+        msg = f"fn must be callable as fn(event_name, measurements, metadata, config), not {fn!r}"
+        raise TypeError(msg)
+    with _lock:
+        if any(handler.id == handler_id for group in _handlers.values() for handler in group):
+            msg = f"telemetry handler {handler_id!r} is attached already; detach it first, or choose another id"
+            raise TelemetryError(msg)
+        _handlers[event_name] = (*_handlers.get(event_name, ()), _Handler(handler_id, fn, config))
+
+
+def detach(handler_id: Hashable) -> None:
+    """Detach the handler, wherever it is attached.
+
+    Raises:
+        TelemetryError: no handler has that id.
+    """
+    if not _remove(handler_id):
+        msg = f"telemetry handler {handler_id!r} is not attached"
+        raise TelemetryError(msg)
+
+
+def attached(event_name: EventName) -> bool:
+    """Tell whether anybody listens. Ask before building what only a handler would see."""
+    return event_name in _handlers
+
+
+def execute(event_name: EventName, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    """Run the handlers of *event_name*, here and now, in the order attached."""
+    for handler in _handlers.get(event_name, ()):
+        try:
+            handler.fn(event_name, measurements, metadata, handler.config)
+        except Exception as error:
+            if _remove(handler.id):  # of several threads in a failing handler, one reports it
+                _log.exception("telemetry handler %r failed at %r and is detached", handler.id, event_name)
+                if event_name != HANDLER_FAILED:
+                    execute(HANDLER_FAILED, {}, {"handler_id": handler.id, "event": event_name, "error": error})
+
+
+def _remove(handler_id: Hashable) -> bool:
+    with _lock:
+        for event_name, group in list(_handlers.items()):
+            kept = tuple(handler for handler in group if handler.id != handler_id)
+            if len(kept) < len(group):
+                if kept:
+                    _handlers[event_name] = kept
+                else:
+                    del _handlers[event_name]
+                return True
+    return False
