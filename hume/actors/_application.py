@@ -48,7 +48,7 @@ class Application(Supervisor):
         for other in reversed(me.links):
             child = self._running.get(other.ref)
             if child is not None:
-                self._stop(child)
+                self._stop_child(child)
             elif other.parent is me:
                 other.signal(ExitSignal(me, SHUTDOWN))
                 if not wait_gone(other, _WORKER_TIMEOUT):

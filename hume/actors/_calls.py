@@ -10,7 +10,7 @@ import pykka
 from pykka._envelope import Envelope
 
 from hume.actors._mailbox import Mailbox, Reply, StopRequest, current
-from hume.actors._registry import Server, check_timeout, mailbox_of
+from hume.actors._registry import Server, any_mailbox_of, check_timeout, mailbox_of
 from hume.actors._signals import KILLED, NORMAL
 from hume.errors import ActorDead, CallingSelf, Timeout
 
@@ -24,6 +24,9 @@ class Cast:
 
     def __init__(self, message: object) -> None:
         self.message = message
+
+    def __repr__(self) -> str:
+        return f"Cast({self.message!r})"
 
 
 def call(server: Server, message: Any, timeout: float | None = 5.0) -> Any:
@@ -49,7 +52,7 @@ def call_mailbox(mailbox: Mailbox, message: object, timeout: float | None) -> An
     if me is None:
         mailbox.put(Envelope(message, reply))
         return _await(mailbox, reply, timeout)
-    _wait_for(me, mailbox)
+    _wait_for(me, mailbox, reply)
     try:
         mailbox.put(Envelope(message, reply))
         return _await(mailbox, reply, timeout)
@@ -69,19 +72,29 @@ def _await(mailbox: Mailbox, reply: Reply, timeout: float | None) -> Any:
     # (an error that the server answered with may be a pykka.Timeout of its own; then `fail` loses, and it is raised)
 
 
-def _wait_for(me: Mailbox, target: Mailbox) -> None:
-    """Note that an actor waits for another; refuse at once what would close a ring (S11)."""
+def _wait_for(me: Mailbox, target: Mailbox, reply: Reply | None) -> None:
+    """Note that an actor waits for another's answer, or for its end; refuse at once what would close a ring (S11)."""
     # Each writes its own `waiting_on` and then walks: of two that would close a ring the later one sees the other's.
     if not me.alive:
         raise me.dead_error()  # a killed actor's thread reaches nobody any more
-    me.waiting_on = target
+    me.waiting_on = target, reply
     step: Mailbox | None = target
     while step is not None:
         if step is me:
             me.waiting_on = None
             msg = f"{me} would wait for itself" + ("" if target is me else f": {target} waits for it")
             raise CallingSelf(msg)
-        step = step.waiting_on
+        step = _awaited_by(step)
+
+
+def _awaited_by(mailbox: Mailbox) -> Mailbox | None:
+    waits = mailbox.waiting_on
+    if waits is None:
+        return None
+    target, reply = waits
+    if not target.alive or (reply is not None and reply.done()):
+        return None  # what it waited for has come; its thread has only not run since
+    return target
 
 
 def cast(server: Server, message: Any) -> None:
@@ -114,7 +127,7 @@ def stop(server: Server, reason: object = NORMAL, timeout: float | None = 5.0) -
     mailbox = mailbox_of(server)
     me = current()
     if me is not None:
-        _wait_for(me, mailbox)
+        _wait_for(me, mailbox, None)
     try:
         mailbox.put(Envelope(StopRequest(reason)))
         if not wait_gone(mailbox, timeout):
@@ -147,6 +160,4 @@ def kill(server: Server) -> bool:
     Raises:
         ActorDead: nobody has that name.
     """
-    if isinstance(server, pykka.ActorRef) and isinstance(server.actor_inbox, Mailbox):
-        return server.actor_inbox.kill()
-    return mailbox_of(server).kill()
+    return any_mailbox_of(server).kill()

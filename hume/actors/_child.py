@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+import time
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 import pykka
 
@@ -11,7 +12,7 @@ from hume.actors._calls import wait_gone
 from hume.actors._child_spec import BRUTAL_KILL, ChildSpec, ChildType
 from hume.actors._mailbox import Mailbox
 from hume.actors._plain import supervised_start
-from hume.actors._signals import SHUTDOWN, ExitSignal
+from hume.actors._signals import KILLED, SHUTDOWN, ExitSignal
 from hume.errors import StartFailed
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from hume.actors._clock import Clock
 
-__all__ = ["Child", "ChildCounts", "ChildInfo", "count", "spec_of"]
+__all__ = ["Child", "ChildCounts", "ChildInfo", "bury", "count", "spec_of"]
 
+_ORPHANS_TIMEOUT: Final = 5.0  # seconds, as for a worker
 State: TypeAlias = Literal["running", "stopped", "restarting"]
 
 
@@ -68,11 +70,12 @@ def spec_of(child: object) -> ChildSpec:
 class Child:
     """A child spec and what has become of it. Others may look at its attributes, for show; only its supervisor acts."""
 
-    __slots__ = ("attempt", "ref", "restarts", "spec", "started_at", "state", "ticket")
+    __slots__ = ("attempt", "latest", "ref", "restarts", "spec", "started_at", "state", "ticket")
 
     def __init__(self, spec: ChildSpec) -> None:
         self.spec = spec
         self.ref: pykka.ActorRef[Any] | None = None
+        self.latest: pykka.ActorRef[Any] | None = None  # its process, or the one that it had
         self.state: State = "stopped"
         self.restarts = 0  # in all
         self.attempt = 0  # in this row of crashes
@@ -89,9 +92,9 @@ class Child:
             ref = self.spec.start(*extra)
             if ref is not None:
                 _adopt(supervisor, ref)
-        except Exception as error:
+        except BaseException as error:  # an init that calls sys.exit() is one that failed
             raise StartFailed(self.spec.id, error) from error
-        self.ref = ref
+        self.ref = self.latest = ref
         self.started_at = clock.monotonic()
         self.turn("stopped" if ref is None else "running")
 
@@ -106,7 +109,7 @@ class Child:
         """Stop its process by its ``shutdown``, and return when it is down (V3)."""
         mailbox = self.ask_to_stop(supervisor)
         if mailbox is not None:
-            self.await_stop(mailbox, self.spec.shutdown)
+            self.await_stop(supervisor, mailbox, self.spec.shutdown)
 
     def ask_to_stop(self, supervisor: Mailbox) -> Mailbox | None:
         """Send the shutdown, or kill it if that is its ``shutdown``; return its mailbox, `None` without a process."""
@@ -122,10 +125,16 @@ class Child:
         return mailbox
 
     @staticmethod
-    def await_stop(mailbox: Mailbox, timeout: float | str | None) -> None:
+    def await_stop(supervisor: Mailbox, mailbox: Mailbox, timeout: float | str | None) -> None:
         """Wait until it is down; when the time is over, kill it (V18)."""
-        if not wait_gone(mailbox, None if isinstance(timeout, str) else timeout):
-            mailbox.kill()
+        supervisor.waiting_on = mailbox, None  # so that a child that calls its supervisor now is refused, and can't hang
+        try:
+            if not wait_gone(mailbox, None if isinstance(timeout, str) else timeout):
+                mailbox.kill()
+        finally:
+            supervisor.waiting_on = None
+        if mailbox.reason == KILLED:
+            bury(mailbox)
 
     def info(self) -> ChildInfo:
         """Return what `which_children` says of it."""
@@ -146,8 +155,29 @@ def _adopt(supervisor: Mailbox, ref: object) -> None:
         _signals.link(supervisor, mailbox)
 
 
+def bury(dead: Mailbox) -> None:
+    """Wait until the actors that a killed one has left behind are down too; after 5 seconds kill them.
+
+    A kill leaves a supervisor no time to stop its children. They hear its exit signal; but a busy one obeys only after
+    the message in hand and holds its names until then, on which its successor's start would fail.
+    """
+    mailboxes = [ref.actor_inbox for ref in pykka.ActorRegistry.get_all()]
+    orphans = [mailbox for mailbox in mailboxes if isinstance(mailbox, Mailbox) and _descends(mailbox, dead)]
+    deadline = time.monotonic() + _ORPHANS_TIMEOUT
+    for orphan in orphans:
+        if not wait_gone(orphan, max(0.0, deadline - time.monotonic())):
+            orphan.kill()
+
+
+def _descends(mailbox: Mailbox, ancestor: Mailbox) -> bool:
+    parent = mailbox.parent
+    while parent is not None and parent is not ancestor:
+        parent = parent.parent
+    return parent is ancestor
+
+
 def count(children: list[Child]) -> ChildCounts:
     """Return what `count_children` answers."""
     supervisors = sum(child.spec.type == "supervisor" for child in children)
-    active = sum(child.state == "running" for child in children)
+    active = sum(child.ref is not None and child.ref.is_alive() for child in children)
     return ChildCounts(len(children), active, supervisors, len(children) - supervisors)

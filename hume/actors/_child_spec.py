@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -11,10 +12,17 @@ if TYPE_CHECKING:
 __all__ = ["BRUTAL_KILL", "Backoff", "ChildSpec", "one_of"]
 
 BRUTAL_KILL: Final = "brutal_kill"
-_DEFAULT: Final = -1.0  # stands for: 5 seconds for a worker, no limit for a supervisor
 
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
 ChildType: TypeAlias = Literal["worker", "supervisor"]
+
+
+class _Default:
+    def __repr__(self) -> str:
+        return "5.0, or None for a supervisor"
+
+
+_DEFAULT: Final[Any] = _Default()
 
 
 def one_of(name: str, value: object, allowed: Collection[str]) -> None:
@@ -25,8 +33,8 @@ def one_of(name: str, value: object, allowed: Collection[str]) -> None:
 
 
 def is_seconds(value: object, *, minimum: float = 0.0) -> bool:
-    """Tell whether a value is a number of seconds."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= minimum
+    """Tell whether a value is a number of seconds, and no more of them than a thread can wait."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and minimum <= value <= threading.TIMEOUT_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +54,23 @@ class Backoff:
     jitter: float = 0.1
 
     def __post_init__(self) -> None:
-        for name, minimum in (("first", 0.0), ("base", 0.0), ("factor", 1.0), ("maximum", 0.0), ("jitter", 0.0)):
-            value = getattr(self, name)
-            if not is_seconds(value, minimum=minimum):
-                msg = f"Backoff {name} must be a number of at least {minimum:g}, not {value!r}"
+        for name, good, wanted in (
+            ("first", is_seconds(self.first), "seconds"),
+            ("base", is_seconds(self.base) and self.base > 0, "seconds, more than 0"),
+            ("factor", is_seconds(self.factor, minimum=1.0), "a number of at least 1"),
+            ("maximum", is_seconds(self.maximum) and self.maximum > 0, "seconds, more than 0"),
+            ("jitter", is_seconds(self.jitter) and self.jitter <= 1, "a number from 0 to 1"),
+        ):
+            if not good:
+                msg = f"Backoff {name} must be {wanted}, not {getattr(self, name)!r}"
                 raise ValueError(msg)
-        if self.jitter > 1:
-            msg = f"Backoff jitter must be at most 1, not {self.jitter!r}"
-            raise ValueError(msg)
 
     def delay(self, attempt: int, random: Callable[[], float]) -> float:
         """Return the seconds to wait before restart number *attempt* (0, 1, 2, ...) of a row; random() is in [0, 1)."""
-        if attempt == 0:
-            plain = self.first
-        else:
-            exponent = min(attempt - 1, 1000)  # beyond, the power overflows; the maximum is long reached
-            plain = self.base * self.factor**exponent if self.factor < 10 else self.base * self.factor ** min(exponent, 300)
+        try:
+            plain = self.first if attempt == 0 else self.base * float(self.factor) ** (attempt - 1)
+        except OverflowError:
+            plain = self.maximum  # long reached
         return min(plain, self.maximum) * (1 + self.jitter * (2 * random() - 1))
 
 
@@ -120,7 +129,7 @@ class ChildSpec:
             raise ValueError(msg)
 
     def _check_shutdown(self) -> None:
-        if self.shutdown == _DEFAULT and not isinstance(self.shutdown, bool):
+        if self.shutdown is _DEFAULT:
             object.__setattr__(self, "shutdown", None if self.type == "supervisor" else 5.0)
         elif not (self.shutdown is None or self.shutdown == BRUTAL_KILL or is_seconds(self.shutdown)):
             msg = f"ChildSpec shutdown must be seconds, None (no limit) or 'brutal_kill', not {self.shutdown!r}"

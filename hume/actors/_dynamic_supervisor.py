@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import pykka
 
 from hume.actors._calls import call
-from hume.actors._child import Child, ChildCounts, ChildInfo, count, spec_of
+from hume.actors._child import Child, ChildCounts, ChildInfo, spec_of
 from hume.actors._child_spec import ChildSpec, one_of
-from hume.actors._supervisor import Request, SupervisorCore
+from hume.actors._supervisor_core import Request, SupervisorCore
 from hume.errors import ChildNotFound, MaxChildren, StartFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from hume.actors._registry import Server
 
@@ -40,28 +41,29 @@ class DynamicSupervisor(SupervisorCore):
         max_restarts: int = 3,
         max_seconds: float = 5.0,
         max_children: int | None = None,
-        extra_arguments: Iterable[Any] = (),
+        extra_arguments: Sequence[Any] = (),
     ) -> None:
         """Start, with no children."""
         one_of("strategy", strategy, ("one_for_one",))
         if max_children is not None and (isinstance(max_children, bool) or not isinstance(max_children, int) or max_children < 0):
             msg = f"max_children must be a whole number of at least 0, or None, not {max_children!r}"
             raise ValueError(msg)
+        if not isinstance(extra_arguments, list | tuple):
+            msg = f"extra_arguments must be a list or a tuple, not {extra_arguments!r}"
+            raise TypeError(msg)
         self._set_up(max_restarts, max_seconds)
         self._max_children, self._extra = max_children, tuple(extra_arguments)
-        self._children: dict[Child, None] = {}
-        self.actor_inbox.face = self._children
 
     def terminate(self, reason: Any) -> None:
         """Stop all children, together."""
-        children = list(self._children)
-        asked = [(child, child.ask_to_stop(self.actor_inbox)) for child in children]
-        began = self.clock.monotonic()
+        me = self.actor_inbox
+        asked = [(child, child.ask_to_stop(me)) for child in self._children.values()]
+        began = time.monotonic()
         for child, mailbox in asked:
             if mailbox is not None:
                 limit = child.spec.shutdown
-                passed = self.clock.monotonic() - began
-                child.await_stop(mailbox, max(0.0, limit - passed) if isinstance(limit, int | float) else limit)
+                passed = time.monotonic() - began
+                child.await_stop(me, mailbox, max(0.0, limit - passed) if isinstance(limit, int | float) else limit)
 
     def _restart(self, child: Child) -> None:
         try:
@@ -83,45 +85,43 @@ class DynamicSupervisor(SupervisorCore):
             MaxChildren: there are as many as there may be.
             StartFailed: it did not start.
         """
-        return cast("pykka.ActorRef[Any] | None", call(server, Request(DynamicSupervisor._add, spec_of(child)), None))
+        return cast("pykka.ActorRef[Any] | None", call(server, Request("_start_child", spec_of(child)), None))
 
     @staticmethod
     def terminate_child(server: Server, ref: pykka.ActorRef[Any]) -> None:
-        """Stop a child, and forget it.
+        """Stop a child, and forget it; give up its restart, if it waits for one.
 
         Raises:
             ChildNotFound: it is no child of this supervisor.
         """
-        call(server, Request(DynamicSupervisor._terminate, ref), None)
+        call(server, Request("_terminate_child", ref), None)
 
     @staticmethod
     def which_children(server: Server) -> list[ChildInfo]:
         """Return the children; their ids are `None`."""
-        return cast("list[ChildInfo]", call(server, Request(DynamicSupervisor._which), None))
+        return cast("list[ChildInfo]", call(server, Request("_which_children"), None))
 
     @staticmethod
     def count_children(server: Server) -> ChildCounts:
         """Return how many children, running processes, supervisors and workers there are."""
-        return cast("ChildCounts", call(server, Request(DynamicSupervisor._count), None))
+        return cast("ChildCounts", call(server, Request("_count_children"), None))
 
-    def _add(self, spec: ChildSpec) -> pykka.ActorRef[Any] | None:
+    def _start_child(self, spec: ChildSpec) -> pykka.ActorRef[Any] | None:
         if self._max_children is not None and len(self._children) >= self._max_children:
             raise MaxChildren(self._max_children)
-        child = Child(spec)
-        self._start(child)
+        child = self._new_child(spec)
         if child.ref is not None:
-            self._children[child] = None
+            self._children[child] = child
         return child.ref
 
-    def _terminate(self, ref: pykka.ActorRef[Any]) -> None:
+    def _terminate_child(self, ref: pykka.ActorRef[Any]) -> None:
         child = self._running.get(ref) if isinstance(ref, pykka.ActorRef) else None
         if child is None:
-            raise ChildNotFound(ref)
-        self._stop(child)
+            child = next((child for child in self._children.values() if child.latest is ref), None)
+            if child is None:
+                raise ChildNotFound(ref)
+        self._stop_child(child)
         self._children.pop(child, None)
 
-    def _which(self, _: None) -> list[ChildInfo]:
-        return [child.info()._replace(id=None) for child in self._children]
-
-    def _count(self, _: None) -> ChildCounts:
-        return count(list(self._children))
+    def _which_children(self, _: None) -> list[ChildInfo]:
+        return [info._replace(id=None) for info in super()._which_children(None)]

@@ -17,7 +17,7 @@ from hume.actors import _calls, _signals
 from hume.actors._child_spec import ChildSpec, ChildType
 from hume.actors._clock import SYSTEM_CLOCK, Clock
 from hume.actors._mailbox import WAKE, Mailbox, Reply, StopRequest, Timer, current, set_current
-from hume.actors._registry import Server, acting, check_timeout, claim, mailbox_of
+from hume.actors._registry import Ref, Server, acting, any_mailbox_of, check_timeout, claim
 from hume.actors._signals import KILLED, NOPROC, NORMAL, Crash, Down, Exit, ExitSignal, is_orderly
 from hume.errors import ActorDead, Timeout
 
@@ -167,31 +167,43 @@ class GenServer(pykka.ThreadingActor):
         pykka.ActorRegistry.register(actor.actor_ref)
         try:
             actor._start_actor_loop()  # noqa: SLF001 - its own class
-            started = actor._started.get(timeout=timeout)  # noqa: SLF001 - its own class
+            started = actor._await_init(timeout)  # noqa: SLF001 - its own class
         except BaseException as error:
-            cls._not_started(mailbox, error)
-            if isinstance(error, pykka.Timeout) and not actor._started.done():  # noqa: SLF001 - its own class
-                msg = f"{actor} did not finish init within {timeout} seconds; it was killed"
-                raise Timeout(msg) from None
+            if not mailbox.die(Crash(error)) and mailbox.thread is not None and mailbox.reason != KILLED:
+                mailbox.thread.join()  # init raised: its thread has announced the death and leaves
+            # else init may go on, in a thread that nobody will hear of; or the thread could not be started
             raise
         return actor.actor_ref if started else None
 
-    @staticmethod
-    def _not_started(mailbox: Mailbox, error: BaseException) -> None:
-        in_time = not isinstance(error, pykka.Timeout)
-        if not mailbox.die(Crash(error) if in_time else KILLED) and mailbox.thread is not None:
-            mailbox.thread.join()  # init raised: its thread has announced the death and leaves
-        # else init may go on, in a thread that nobody will hear of; or the thread could not be started
+    def _await_init(self, timeout: float | None) -> Any:
+        try:
+            return self._started.get(timeout=timeout)
+        except pykka.Timeout:
+            msg = f"{self} did not finish init within {timeout} seconds; it was killed"
+            late = Timeout(msg)
+            if not self._started.fail(late):
+                return self._started.get()  # init came to its end at the last moment, or raised a Timeout of its own
+            mailbox = self.actor_inbox
+            if mailbox.parent is not None:
+                _signals.unlink(mailbox.parent, mailbox)  # as OTP does: the starter gets the error, and no exit signal
+            mailbox.kill()
+            raise late from None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        self.actor_inbox.ref = self.actor_ref
+        self.actor_inbox.ref = Ref(self)
         self.actor_inbox.clock = self.clock
         self._init_arguments = args, kwargs
         self._started = Reply()
+        self.actor_inbox.pending[self._started] = None  # so that a kill in init answers whoever waits in start
         self._continues: deque[Any] = deque()
         self._monitoring: dict[int, Mailbox | None] = {}
         self._last_message: object = None
+
+    @property
+    def actor_ref(self) -> pykka.ActorRef[Any]:
+        """This server's ref."""
+        return self.actor_inbox.ref
 
     def _claim_names(self, name: Hashable) -> None:
         if name is not None:
@@ -215,7 +227,7 @@ class GenServer(pykka.ThreadingActor):
         """Get one `Down` when the server dies (at once when it is dead or unknown); return the monitor's number."""
         mine = self.actor_inbox
         try:
-            target = self._other(server)
+            target = any_mailbox_of(server)
         except ActorDead:
             number = next(_signals.monitor_ids)
             self._monitoring[number] = None
@@ -233,18 +245,11 @@ class GenServer(pykka.ThreadingActor):
 
     def link(self, server: Server) -> None:
         """Link this actor and another: when one dies the other gets an exit signal."""
-        _signals.link(self.actor_inbox, self._other(server))
+        _signals.link(self.actor_inbox, any_mailbox_of(server))
 
     def unlink(self, server: Server) -> None:
         """Undo a link."""
-        _signals.unlink(self.actor_inbox, self._other(server))
-
-    @staticmethod
-    def _other(server: Server) -> Mailbox:
-        # unlike mailbox_of this takes a dead actor too: its death is an answer here, not an error
-        if isinstance(server, pykka.ActorRef) and isinstance(server.actor_inbox, Mailbox):
-            return server.actor_inbox
-        return mailbox_of(server)
+        _signals.unlink(self.actor_inbox, any_mailbox_of(server))
 
     # -- Pykka's hooks for new actor types
 
@@ -287,14 +292,17 @@ class GenServer(pykka.ThreadingActor):
             self.on_start()
             self.init(*args, **kwargs)
         except Ignore:
+            mailbox.pending.pop(self._started, None)  # who is answered when the death is announced
             mailbox.die(NORMAL)
             self._started.set(False)
             return False
         except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits in start() must get it
+            mailbox.pending.pop(self._started, None)  # as above
             mailbox.die(_crash(error))
             self._started.fail(error)
             return False
         del self._init_arguments, args, kwargs
+        mailbox.pending.pop(self._started, None)
         self._started.set(True)
         return True
 
@@ -305,6 +313,8 @@ class GenServer(pykka.ThreadingActor):
         except Stop as stop:
             end = stop.with_traceback(None)
         except BaseException as error:  # noqa: BLE001 - as above: a death as any other
+            if not mailbox.alive:
+                return Stop(KILLED)  # what a killed actor's thread still runs into is nobody's business
             _log.error("%s crashed; last message: %r", self, self._last_message, exc_info=error)
             end = Stop(_crash(error))
         else:
@@ -315,7 +325,7 @@ class GenServer(pykka.ThreadingActor):
 
     def _finish(self, end: Stop) -> None:
         if not (is_orderly(end.reason) or isinstance(end.reason, Crash)):
-            _log.error("%s stops: %s", self, end.reason)
+            _log.error("%s stops: %s; last message: %r", self, end.reason, self._last_message)
         try:
             self.terminate(end.reason)
             if isinstance(end.reason, Crash):
@@ -323,7 +333,7 @@ class GenServer(pykka.ThreadingActor):
                 self.on_failure(type(error), error, None)
             else:
                 self.on_stop()
-        except Exception as error:
+        except BaseException as error:  # noqa: BLE001 - an exit reason as any other; a reply that waits still goes out
             _log.exception("%s failed in terminate", self)
             end.reason = _crash(error)
 
@@ -378,7 +388,7 @@ class GenServer(pykka.ThreadingActor):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "on_receive" in vars(cls):
+        if cls.on_receive is not GenServer.on_receive:
             cls._on_ask = lambda self, message, _reply: self.on_receive(message)  # type: ignore[method-assign]
             cls._on_tell = lambda self, message: self.on_receive(message)  # type: ignore[method-assign]
 
@@ -417,7 +427,7 @@ class GenServer(pykka.ThreadingActor):
             self._handle_receive(message)  # .defer(): nobody to tell of an error, so it ends the server, as in Pykka
             return
         try:
-            answer = self._handle_receive(message)
+            answer = self._outgoing(self._handle_receive(message))
         except Stop as stop:
             stop.caller = reply
             raise
@@ -425,6 +435,10 @@ class GenServer(pykka.ThreadingActor):
             reply.fail(error)
         else:
             reply.set(answer)
+
+    def _outgoing(self, answer: Any) -> Any:
+        """Return what a method's caller gets for an answer."""
+        return answer
 
     _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
         ExitSignal: _on_exit_signal,

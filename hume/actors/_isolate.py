@@ -7,6 +7,7 @@ import datetime
 import decimal
 import enum
 import fractions
+import functools
 import types
 import uuid
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -21,12 +22,15 @@ T = TypeVar("T")
 ATOMS: Final = frozenset(
     {
         bool, bytes, complex, float, int, range, str, type, type(None), type(...), type(NotImplemented),
-        datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone,
+        datetime.date, datetime.timedelta, datetime.timezone,
         decimal.Decimal, fractions.Fraction, uuid.UUID,
         types.FunctionType, types.BuiltinFunctionType,
     }
 )  # fmt: skip
-"""Types whose values can't be changed in place and hold nothing that can."""
+"""Types whose values can't be changed in place and hold nothing that can.
+
+Classes and functions are here as names for what they do: `copy.deepcopy` shares them too, whatever they hold.
+"""
 
 
 def is_immutable(value: object) -> bool:
@@ -42,15 +46,34 @@ def is_immutable(value: object) -> bool:
         return _all_immutable(value)  # type: ignore[arg-type]  # a tuple or a frozenset, as just seen
     if isinstance(value, enum.Enum | type):
         return True
-    if isinstance(value, tuple) and hasattr(kind, "_fields"):
-        return _all_immutable(value)
-    parameters = getattr(kind, "__dataclass_params__", None)
-    if parameters is not None and parameters.frozen:
-        names = kind.__dataclass_fields__
-        # an attribute beside the fields, if there can be one, may hold anything
-        extras = getattr(value, "__dict__", ())
-        return all(name in names for name in extras) and _all_immutable(getattr(value, name) for name in names)
-    return False
+    if kind is datetime.datetime or kind is datetime.time:
+        return type(value.tzinfo) in ATOMS  # type: ignore[attr-defined]  # somebody's own tzinfo may be anything
+    if isinstance(value, tuple):
+        # a namedtuple; where there is a __dict__ an attribute can be added at any time
+        return hasattr(kind, "_fields") and not hasattr(value, "__dict__") and _all_immutable(value)
+    names = _frozen_fields(kind)
+    if names is None:
+        return False
+    # an attribute beside the fields, if there can be one, may hold anything; a field that was never set holds nothing
+    extras = getattr(value, "__dict__", ())
+    return all(name in names for name in extras) and _all_immutable(getattr(value, name, None) for name in names)
+
+
+@functools.lru_cache(maxsize=1024)
+def _frozen_fields(kind: type) -> frozenset[str] | None:
+    """Return the names of a frozen dataclass's fields; `None` for a class of another kind, or whose values hold more."""
+    parameters = vars(kind).get("__dataclass_params__")  # not inherited: a subclass that is no dataclass is not frozen
+    if parameters is None or not parameters.frozen or kind.__new__ is not object.__new__:
+        return None  # (what has a __new__ of its own may be a list, a dict, an exception as well)
+    names = frozenset(kind.__dataclass_fields__)  # type: ignore[attr-defined]  # a dataclass, as just seen
+    for base in kind.__mro__[:-1]:
+        members = vars(base)
+        slots = members.get("__slots__", ())
+        if not (names | {"__dict__", "__weakref__"}).issuperset((slots,) if isinstance(slots, str) else slots):
+            return None
+        if any(isinstance(member, functools.cached_property) for member in members.values()):
+            return None  # it writes to its instance, and what it writes may be changed in place
+    return names
 
 
 def _all_immutable(values: Iterable[object]) -> bool:

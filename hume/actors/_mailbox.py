@@ -46,6 +46,9 @@ class StopRequest:
     def __init__(self, reason: object) -> None:
         self.reason = reason
 
+    def __repr__(self) -> str:
+        return f"StopRequest({self.reason!r})"
+
 
 class Reply(pykka.Future[Any]):
     """The one-shot future of a call, on one raw lock. The first answer wins and later ones are dropped.
@@ -99,10 +102,11 @@ class Reply(pykka.Future[Any]):
         if self._get_hook is not None:
             return super().get(timeout=timeout)
         latch = self._latch
-        if not latch.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)):
+        if latch.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)):
+            latch.release()
+        elif not self.done():  # when it is done, somebody else was between the two lines above
             msg = f"{timeout} seconds"
             raise pykka.Timeout(msg)
-        latch.release()
         value, error = self.__dict__["_outcome"]
         if error is not None:
             try:
@@ -133,6 +137,10 @@ class Timer:
         """Return the seconds until it is due; negative when it is late."""
         return self._due - self._clock.monotonic()
 
+    def restart(self, delay: float) -> None:
+        """Have it fire after *delay* seconds from now; for its mailbox, which keeps timers in order."""
+        self._due = self._clock.monotonic() + delay
+
     def close(self) -> bool:
         """Take it out of use; return whether it was in use."""
         try:
@@ -161,7 +169,7 @@ class Mailbox:
         "_links",
         "_lock",
         "_monitors",
-        "_names",
+        "_releases",
         "_queue",
         "_tables",
         "_ticket",
@@ -187,7 +195,7 @@ class Mailbox:
         self._dying = False
         self._links: dict[Mailbox, None] = {}
         self._monitors: dict[int, Callable[[Down], object]] = {}
-        self._names: list[Callable[[], object]] = []
+        self._releases: list[Callable[[], object]] = []
         self._tables: dict[Table, None] = {}
         self._timers: list[tuple[Timer, int]] = []  # owner only
         self._ticket = itertools.count()
@@ -198,7 +206,8 @@ class Mailbox:
         self.pending: dict[Reply, object] = {}  # answers that somebody waits for, with the messages
         self.signals: deque[ExitSignal] = deque()  # exit signals that the owner has not acted upon
         self.stopping = False  # a stop has been asked for
-        self.waiting_on: Mailbox | None = None  # whose answer the owner waits for: finds rings of calls
+        # whose answer the owner waits for, and where it will be (None: for the other's end): finds rings of calls
+        self.waiting_on: tuple[Mailbox, Reply | None] | None = None
         self.face: Any = None  # what other threads may use of this actor without a message
         self.clock: Clock = SYSTEM_CLOCK
 
@@ -262,13 +271,18 @@ class Mailbox:
         heapq.heappush(self._timers, (timer, next(self._ticket)))
         return timer
 
+    def move_timer(self, timer: Timer, delay: float) -> None:
+        """Have an open timer fire after *delay* seconds from now instead."""
+        timer.restart(delay)
+        heapq.heapify(self._timers)
+
     # -- what is to be done at the death: any thread
 
-    def add_name(self, release: Callable[[], object]) -> bool:
-        """Keep what releases a name; `False` (and nothing kept) when the actor is dying."""
+    def at_death(self, release: Callable[[], object]) -> bool:
+        """Keep what its death is to release (a name, a subscription); `False` (and nothing kept) when it is dying."""
         with self._lock:
             if not self._dying:
-                self._names.append(release)
+                self._releases.append(release)
             return not self._dying
 
     def add_table(self, table: Table) -> bool:
@@ -339,7 +353,7 @@ class Mailbox:
                 return False
             self._dying = True  # from here no name and no table is added
             self.reason = reason
-            names, self._names = self._names, []
+            releases, self._releases = self._releases, []
             tables, self._tables = self._tables, {}
         for table in tables:
             table.owner_died(self)
@@ -349,7 +363,7 @@ class Mailbox:
             monitors, self._monitors = self._monitors, {}
         self.ref.actor_stopped.set()
         pykka.ActorRegistry.unregister(self.ref)
-        for release in names:
+        for release in releases:
             release()
         self._refuse_all()
         for other in links:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pykka
@@ -10,9 +11,10 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from hume.actors import _signals
+from hume.actors._gen_server import _crash
 from hume.actors._mailbox import WAKE, Mailbox, Reply, current, set_current
 from hume.actors._registry import acting
-from hume.actors._signals import KILLED, NORMAL, Crash, ExitSignal
+from hume.actors._signals import KILLED, NORMAL, ExitSignal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,11 +35,15 @@ class _PlainMailbox(Mailbox):
         while True:
             envelope = super().get()
             message = envelope.message
-            if not self.alive or (isinstance(message, ExitSignal) and message.reason != NORMAL):
-                if self.reason is None and isinstance(message, ExitSignal):
-                    self.face = message.reason
+            is_signal = isinstance(message, ExitSignal)
+            if not self.alive:
+                return Envelope(_ActorStop())  # and whoever waits for an answer is refused by the death
+            if self.ref.actor_stopped.is_set():  # Pykka empties the inbox, and must not wait here for what never comes
+                return Envelope(_ActorStop()) if is_signal else envelope
+            if is_signal and message.reason != NORMAL:
+                self.face = message.reason
                 return Envelope(_ActorStop())
-            if envelope is not WAKE and not isinstance(message, ExitSignal):
+            if envelope is not WAKE and not is_signal:
                 return envelope
 
 
@@ -60,6 +66,8 @@ class _Watched(pykka.ThreadingActor):
         super()._handle_failure(exception_type, exception_value, traceback)
 
     def _handle_receive(self, message: Any) -> Any:
+        if isinstance(message, _ActorStop) and not self.actor_inbox.alive:
+            return None  # killed: on_stop is not for this
         try:
             return super()._handle_receive(message)
         except Exception:
@@ -69,6 +77,7 @@ class _Watched(pykka.ThreadingActor):
 
     def _actor_loop(self) -> None:
         mailbox = self.actor_inbox
+        mailbox.thread = threading.current_thread()
         set_current(mailbox)
         try:
             super()._actor_loop()
@@ -76,7 +85,7 @@ class _Watched(pykka.ThreadingActor):
             mailbox.failure = error
         finally:
             orderly = NORMAL if mailbox.face is None else mailbox.face
-            mailbox.die(orderly if mailbox.failure is None else Crash(mailbox.failure.with_traceback(None)))
+            mailbox.die(orderly if mailbox.failure is None else _crash(mailbox.failure))
 
 
 @functools.cache

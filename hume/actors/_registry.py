@@ -13,9 +13,31 @@ from hume.errors import ActorDead, AlreadyStarted
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["Server", "acting", "check_timeout", "claim", "find", "mailbox_of", "set_root", "whereis"]
+__all__ = [
+    "Ref",
+    "Server",
+    "acting",
+    "any_mailbox_of",
+    "check_timeout",
+    "claim",
+    "find",
+    "mailbox_of",
+    "set_root",
+    "whereis",
+]
 
 Server: TypeAlias = "pykka.ActorRef[Any] | pykka.ActorProxy[Any] | Hashable"
+
+
+class Ref(pykka.ActorRef[Any]):
+    """A server's ref. It is an identity, no data: a copy of a message or a state holds the same one."""
+
+    def __copy__(self) -> Ref:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Ref:
+        return self
+
 
 # Written under the lock; read without it, since looking a key up in a dict is atomic. A name stays until its holder's
 # death takes it out, so nobody can take a name over while its holder's tables are still on their way to the heir.
@@ -48,7 +70,7 @@ def claim(name: Hashable, mailbox: Mailbox, what: object = None) -> None:
         holder = _holders.setdefault(name, mailbox)
     if holder is not mailbox:
         raise AlreadyStarted(f"name {name!r}" if what is None else what, holder.ref)
-    if not mailbox.add_name(lambda: _release(name, mailbox)):
+    if not mailbox.at_death(lambda: _release(name, mailbox)):
         _release(name, mailbox)
         raise mailbox.dead_error()
 
@@ -85,6 +107,14 @@ def mailbox_of(server: Server) -> Mailbox:
     if not mailbox.alive:
         raise mailbox.dead_error()
     return mailbox
+
+
+def any_mailbox_of(server: Server) -> Mailbox:
+    """Do what `mailbox_of` does, but take the ref or proxy of a dead actor too, where its death is no error."""
+    ref = server.actor_ref if isinstance(server, pykka.ActorProxy) else server
+    if isinstance(ref, pykka.ActorRef) and isinstance(ref.actor_inbox, Mailbox):
+        return ref.actor_inbox
+    return mailbox_of(server)
 
 
 def check_timeout(timeout: float | None, name: str = "timeout") -> None:

@@ -57,6 +57,9 @@ class ExitSignal:
     def __init__(self, source: Mailbox | None, reason: object) -> None:
         self.source, self.reason = source, reason
 
+    def __repr__(self) -> str:
+        return f"ExitSignal({self.source}, {self.reason!r})"
+
 
 def is_orderly(reason: object) -> bool:
     """Tell whether an exit reason is an end as planned: "normal", "shutdown" or ("shutdown", anything)."""

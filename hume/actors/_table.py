@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from _thread import allocate_lock
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from _thread import LockType, allocate_lock
+from collections.abc import Callable, Hashable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -15,6 +15,7 @@ from hume.actors._child_spec import one_of
 from hume.actors._isolate import isolated
 from hume.actors._mailbox import Mailbox, current
 from hume.actors._registry import Server, acting, find, mailbox_of
+from hume.actors._signals import FORKED
 from hume.errors import ActorDead, AlreadyStarted, NotFound, NotOwner, TableDeleted
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _waiting: dict[Table, None] = {}
 _lock: Final = allocate_lock()
 
 _patient_heir: Hashable = object()  # the name of the one heir whose tables wait for it while it is down
+_forks = 0  # how many forks lie between the first process and this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,10 @@ class Transfer:
 class Table(Mapping[Hashable, Any]):
     """An in-memory key-value table that belongs to one actor, with ETS's rules.
 
-    Read it as any mapping; write with `insert`, `insert_many`, `insert_new`, `delete`, `clear`. What goes in and what
-    comes out is a copy. Every operation is atomic, `insert_many` too. Created by an actor it is that actor's; created
-    in a thread that is no actor it is the application's, and all such threads may use it as their own.
+    Read it as any mapping (``items()`` and ``values()`` show one moment); write with `insert`, `insert_many`,
+    `insert_new`, `delete`, `clear`. What goes in and what comes out is a copy. Every operation is atomic, `insert_many`
+    too. Created by an actor it is that actor's; created in a thread that is no actor it is the application's, and all
+    such threads may use it as their own.
 
     When its owner dies, whatever the reason, the heir becomes the owner and gets a `Transfer`; without a heir, or with
     a dead one, the table is deleted. (The tables of the application's own heir wait for it while it is being restarted.)
@@ -62,6 +65,7 @@ class Table(Mapping[Hashable, Any]):
 
     Raises:
         AlreadyStarted: a live table has that name.
+        TypeError: the heir is none of these.
     """
 
     def __init__(
@@ -75,19 +79,21 @@ class Table(Mapping[Hashable, Any]):
     ) -> None:
         one_of("Table access", access, ("public", "protected", "private"))
         self.name, self.access, self.epoch = name, access, 1
-        self._heir, self._heir_data, self._copier = heir, heir_data, copier
+        self._heir, self._heir_data, self._copier = _checked_heir(heir), heir_data, copier
         self._rows: dict[Hashable, Any] = {}
-        self.lock = allocate_lock()
+        self._latch, self._fork = allocate_lock(), _forks
         owner = acting(current())
         self._owner: Mailbox | None = owner
         self._deleted = False
-        if name is not None:
-            with _lock:
-                if (holder := _named.setdefault(name, self)) is not self:
+        with self.lock:  # whoever finds the name, or its owner's death, waits until the table is whole
+            if name is not None:
+                with _lock:
+                    holder = _named.setdefault(name, self)
+                if holder is not self:
                     raise AlreadyStarted(f"table {name!r}", holder.owner)
-        if not owner.add_table(self):
-            self._forget()
-            raise owner.dead_error()
+            if not owner.add_table(self):
+                self._drop_locked()
+                raise owner.dead_error()
 
     __hash__ = object.__hash__  # a table is an identity, as a ref is
     __eq__ = object.__eq__
@@ -105,6 +111,14 @@ class Table(Mapping[Hashable, Any]):
         """The owner's ref; `None` when the table is deleted, or waits for the application's heir to come back."""
         owner = self._owner
         return None if owner is None else owner.ref
+
+    @property
+    def lock(self) -> LockType:
+        """What is held for each operation; not to be kept beyond a ``with``."""
+        if self._fork != _forks:
+            # another thread may have held it at the fork, and would never let go of it here
+            raise ActorDead(f"table {self.name!r} of {self._owner}", FORKED)
+        return self._latch
 
     # -- reading
 
@@ -124,6 +138,16 @@ class Table(Mapping[Hashable, Any]):
     def __len__(self) -> int:
         with self._reading():
             return len(self._rows)
+
+    def items(self) -> ItemsView[Hashable, Any]:
+        """Return copies of all rows, as they are at one moment."""
+        with self._reading():
+            rows = self._rows.copy()
+        return {key: isolated(value, self._copier) for key, value in rows.items()}.items()
+
+    def values(self) -> ValuesView[Any]:
+        """Return copies of all rows' values, as they are at one moment."""
+        return dict(self.items()).values()
 
     # -- writing
 
@@ -165,6 +189,7 @@ class Table(Mapping[Hashable, Any]):
 
     def set_heir(self, heir: Server | None, heir_data: Any = None) -> None:
         """Set the heir, or `None` for no heir; the owner may do that."""
+        heir = _checked_heir(heir)
         with self._owning("set the heir"):
             self._heir, self._heir_data = heir, heir_data
 
@@ -209,7 +234,7 @@ class Table(Mapping[Hashable, Any]):
             return None
         try:
             heir = None if self._heir is None else mailbox_of(self._heir)
-        except (ActorDead, TypeError):
+        except ActorDead:
             heir = None
         if heir is not None and self._move_locked(heir):
             return heir
@@ -219,7 +244,7 @@ class Table(Mapping[Hashable, Any]):
     def _move_locked(self, target: Mailbox) -> bool:
         if not target.add_table(self):
             return False
-        if self._owner is not None:
+        if self._owner is not None and self._owner is not target:
             self._owner.drop_table(self)
         self._owner = target
         self.epoch += 1
@@ -281,6 +306,27 @@ class Table(Mapping[Hashable, Any]):
         if self._deleted:
             raise TableDeleted(self.name)
 
+    def _check(self) -> None:
+        """Assert that all records of the table agree; to be called when no owner is about to die."""
+        with self.lock, _lock:
+            owner = self._owner
+            named = self.name is not None and _named.get(self.name) is self
+            assert named == (self.name is not None and not self._deleted)
+            assert (self in _waiting) == (owner is None and not self._deleted)
+            assert owner is None or (owner.alive and self in owner._tables)  # noqa: SLF001 - one record, two places
+            assert not (self._deleted and (owner or self._rows))
+
+
+def _checked_heir(heir: Server | None) -> Server | None:
+    """Return what stands for a heir, refusing what can't be one; the patient heir is known by its name from here on."""
+    if heir is None or heir is _patient_heir:
+        return heir
+    try:
+        mailbox = mailbox_of(heir)
+    except ActorDead:
+        return heir  # it is looked up again when it is to inherit
+    return _patient_heir if mailbox is find(_patient_heir) else heir
+
 
 def set_patient_heir(name: Hashable) -> None:
     """Say which heir's tables wait for it while it is down; called once, by that heir's module."""
@@ -314,7 +360,12 @@ def take(name: Hashable) -> tuple[Table, Mailbox]:
 
 
 def adopt_waiting(heir: Mailbox) -> list[Table]:
-    """Make a heir that has come back the owner of the tables that wait for it; return them."""
+    """Make the heir, which has come back, the owner of the tables that wait for it; return them.
+
+    A heir under another name has no tables that wait for it.
+    """
+    if heir is not find(_patient_heir):
+        return []
     with _lock:
         waiting = list(_waiting)
     adopted = []
@@ -337,6 +388,8 @@ def drop_waiting() -> None:
 
 
 def forget_all() -> None:
-    """Forget every table, in a child of `os.fork`."""
+    """Forget every table, in a child of `os.fork`, where none has an owner; whoever has one at hand gets an error."""
+    global _forks  # noqa: PLW0603 - counted here only
+    _forks += 1
     _named.clear()
     _waiting.clear()

@@ -1,0 +1,259 @@
+"""The functions: start, publish, state, ... They check what they are given, in the caller's thread, and hand it on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pykka
+
+from hume import _bus
+from hume._projection import Await, Projection, Query, TakeSnapshot
+from hume._snapshot import Snapshot
+from hume._view import Status, View
+from hume.actors._calls import call_mailbox
+from hume.actors._mailbox import Mailbox, current
+from hume.actors._registry import Server, check_timeout, mailbox_of
+from hume.errors import CallingSelf, Timeout
+from hume.stores._event_store import check_expect_seq, check_stream, metadata_argument, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+
+__all__ = [
+    "catch_up",
+    "catch_up_sync",
+    "publish",
+    "publish_many",
+    "query",
+    "snapshot",
+    "start",
+    "start_link",
+    "state",
+    "status",
+    "take_snapshot",
+]
+
+S = TypeVar("S")
+
+
+def start(cls: type[Projection[Any]], **options: Any) -> Any:
+    """Start a projection and return its ref; see `Projection.start` for the options and errors.
+
+    Raises:
+        TypeError: *cls* is no projection class.
+    """
+    return _projection_class(cls).start(**options)
+
+
+def start_link(cls: type[Projection[Any]], **options: Any) -> Any:
+    """Start a projection linked to the calling actor, or else to the application; see `Projection.start`.
+
+    Raises:
+        TypeError: *cls* is no projection class.
+    """
+    return _projection_class(cls).start_link(**options)
+
+
+def _projection_class(cls: type[Projection[Any]]) -> type[Projection[Any]]:
+    if not (isinstance(cls, type) and issubclass(cls, Projection)):
+        msg = f"expected a subclass of hume.Projection, not {cls!r}"
+        raise TypeError(msg)
+    return cls
+
+
+def publish(
+    store: Any,
+    stream: Hashable,
+    payload: Any,
+    *,
+    expect_seq: int | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> int:
+    """Append one event to a stream, tell the projections that follow it, and return the event's number.
+
+    Args:
+        store: an event store: an actor by ref, proxy or name, or any object that is an `EventStore`.
+        stream: the stream.
+        payload: the event; anything but `None`. It is copied unless it can't be changed.
+        expect_seq: append only if this is the stream's last number (0: it is empty).
+        metadata: what is to be said about the event; the store must take it.
+
+    Raises:
+        UnexpectedSequence: the stream has another last number; nothing was appended.
+        ValueError: the payload is `None`.
+        ActorDead: the store is dead, or nobody has its name.
+        InvalidStore: it is no store.
+    """
+    if payload is None:
+        msg = "a payload must not be None"
+        raise ValueError(msg)
+    return _append(store, stream, (payload,), expect_seq, metadata)
+
+
+def publish_many(
+    store: Any,
+    stream: Hashable,
+    payloads: Iterable[Any],
+    *,
+    expect_seq: int | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> int:
+    """Append several events to a stream, all or none, and return the last one's number; else as `publish`."""
+    if isinstance(payloads, str | bytes) or not hasattr(payloads, "__iter__"):
+        msg = f"payloads must be several payloads, such as a list of them, not {payloads!r}"
+        raise TypeError(msg)
+    batch = list(payloads)
+    if any(payload is None for payload in batch):
+        msg = "a payload must not be None"
+        raise ValueError(msg)
+    return _append(store, stream, batch, expect_seq, metadata)
+
+
+def _append(
+    store: Any, stream: Hashable, batch: Any, expect_seq: int | None, metadata: Mapping[str, Any] | None
+) -> int:
+    check_stream(stream)
+    check_expect_seq(expect_seq)
+    me = current()
+    if me is not None and not me.alive:
+        raise me.dead_error()  # a killed actor's thread publishes nothing any more
+    seq = resolve(store).append(stream, batch, expect_seq, **metadata_argument(metadata))
+    _bus.tell(stream)
+    return seq
+
+
+def state(server: Server, *, timeout: float | None = 5.0, dirty: bool = False, at_least: int | None = None) -> Any:
+    """Return a copy of a projection's state.
+
+    By default it has in it all that any thread of this process published before this call. Where the projection has
+    applied that already, no message goes to it.
+
+    Args:
+        server: the projection: a ref, a proxy or a name.
+        timeout: seconds to wait; `None`: no limit.
+        dirty: what has been applied so far, even in the middle of a rebuild; waits for the event in hand at most.
+        at_least: wait until the projection has reached this number, whoever writes it.
+
+    Raises:
+        Timeout: not in time.
+        ActorDead: the projection, or its store, is dead or unknown.
+        Exception: the error that a handler raised while this waited, and that ended the projection.
+    """
+    return _read(server, timeout, dirty, at_least)[1]
+
+
+def snapshot(
+    server: Server, *, timeout: float | None = 5.0, dirty: bool = False, at_least: int | None = None
+) -> Snapshot[Any]:
+    """Return what `state` does, with the number of the last event in it."""
+    return Snapshot(*_read(server, timeout, dirty, at_least))
+
+
+def catch_up(server: Server) -> None:
+    """Have a projection look at its log soon; does not wait."""
+    mailbox, _ = _projection(server)
+    mailbox.face.hint.give()
+
+
+def catch_up_sync(server: Server, timeout: float | None = 5.0) -> Snapshot[Any]:
+    """Have a projection apply all that its log holds now, and return the snapshot that it has reached.
+
+    Raises:
+        Timeout, ActorDead, Exception: as `state`.
+    """
+    return snapshot(server, timeout=timeout)
+
+
+def query(server: Server, fn: Callable[[Any], S], *, timeout: float | None = 5.0) -> S:
+    """Return ``fn(state)``: it runs in the projection, after all that was published before; the answer is copied.
+
+    Use it to read a little of a large state. *fn* must not change the state.
+
+    Raises:
+        Timeout, ActorDead: as `state`.
+        Exception: what *fn* raised; the projection lives on.
+    """
+    if not callable(fn):
+        msg = f"fn must be a function of the state, not {fn!r}"
+        raise TypeError(msg)
+    return _call(server, Query(fn), timeout)  # type: ignore[no-any-return]  # what fn returns
+
+
+def take_snapshot(server: Server, timeout: float | None = 5.0) -> Snapshot[Any]:
+    """Have a projection save a snapshot of what was published before, now, and return it.
+
+    Raises:
+        Timeout, ActorDead: as `state`.
+        Exception: what `persist_snapshot` raised; the projection lives on.
+    """
+    return _call(server, TakeSnapshot(), timeout)  # type: ignore[no-any-return]  # a Snapshot
+
+
+def status(server: Server) -> Status:
+    """Return what a projection is doing, without a message to it: also while it is rebuilding, and after its death.
+
+    Raises:
+        ActorDead: nobody has that name.
+    """
+    if isinstance(server, pykka.ActorRef) and isinstance(server.actor_inbox, Mailbox):
+        mailbox = server.actor_inbox  # dead or alive
+    else:
+        mailbox = mailbox_of(server)
+    return _view(mailbox).status()
+
+
+def _view(mailbox: Mailbox) -> View:
+    view = mailbox.face
+    if not isinstance(view, View):
+        msg = f"{mailbox} is no projection, or is still starting"
+        raise TypeError(msg)
+    return view
+
+
+def _projection(server: Server) -> tuple[Mailbox, View]:
+    mailbox = mailbox_of(server)
+    return mailbox, _view(mailbox)
+
+
+def _call(server: Server, message: object, timeout: float | None) -> Any:
+    check_timeout(timeout)
+    return call_mailbox(_projection(server)[0], message, timeout)
+
+
+def _read(server: Server, timeout: float | None, dirty: bool, at_least: int | None) -> tuple[int, Any]:  # noqa: FBT001 - private
+    check_timeout(timeout)
+    if at_least is not None:
+        _check_at_least(at_least, dirty)
+    mailbox, view = _projection(server)
+    if mailbox is current():
+        msg = f"{mailbox} would wait for itself; in its own callbacks use self.state"
+        raise CallingSelf(msg)
+    if dirty:
+        return view.copy(timeout)
+    if at_least is None:
+        store = resolve(view.store)
+        target = store.last_seq(view.stream)
+        if view.seq == target and view.phase == "live" and view.log_id == getattr(store, "log_id", None):
+            return view.copy(timeout)
+    else:
+        target = at_least
+        if view.seq >= target:
+            return view.copy(timeout)
+    try:
+        answer: tuple[int, Any] = call_mailbox(mailbox, Await(target), timeout)
+    except Timeout as late:
+        msg = f"{mailbox} is at {view.seq} and did not reach {target} within {timeout} seconds"
+        raise Timeout(msg) from late
+    return answer
+
+
+def _check_at_least(at_least: object, dirty: bool) -> None:  # noqa: FBT001 - private
+    if isinstance(at_least, bool) or not isinstance(at_least, int):
+        msg = f"at_least must be a whole number, an event's, not {at_least!r}"
+        raise TypeError(msg)
+    if at_least < 0:
+        msg = f"at_least must be at least 0, not {at_least!r}"
+        raise ValueError(msg)
+    if dirty:
+        msg = "dirty=True does not wait, at_least does: give one of them"
+        raise ValueError(msg)

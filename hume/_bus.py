@@ -1,0 +1,79 @@
+"""Who is told that a stream grew.
+
+A hint says only: look at the log. It is level-triggered: however many are given while one waits to be seen, one waits.
+"""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from typing import TYPE_CHECKING, Any, Final
+
+from pykka._envelope import Envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from hume.actors._mailbox import Mailbox
+
+__all__ = ["LOOK", "Hint", "subscribe", "tell"]
+
+
+class Look:
+    """The message that a hint puts into the mailbox of a projection."""
+
+    __slots__ = ()
+
+
+LOOK: Final = Look()
+
+# Written under the lock, always by putting a new tuple in place; read without it: a publisher sees the old one or the
+# new one. A projection subscribes before it first reads its log, so a publisher that saw the old one was early enough.
+_subscribers: dict[Hashable, tuple[Hint, ...]] = {}
+_lock: Final = allocate_lock()
+
+
+class Hint:
+    """Tells one projection to look at its log; any thread may give it, only the projection takes it."""
+
+    __slots__ = ("_envelope", "_idle", "_mailbox")
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self._envelope: Envelope[Any] = Envelope(LOOK)
+        self._idle = [True]
+
+    def give(self) -> None:
+        """Put a message into the mailbox, unless one is there that has not been seen."""
+        if self._idle:
+            try:
+                self._idle.pop()  # atomic: of several that give at once, one puts the message
+            except IndexError:
+                return
+            self._mailbox.put(self._envelope)
+
+    def taken(self) -> None:
+        """Note that the message has been seen. To be called before the log is read: what comes later is told again."""
+        self._idle.append(True)
+
+
+def subscribe(stream: Hashable, hint: Hint, mailbox: Mailbox) -> None:
+    """Have *hint* given whenever *stream* grows, until the mailbox's actor dies."""
+    with _lock:
+        _subscribers[stream] = (*_subscribers.get(stream, ()), hint)
+    if not mailbox.at_death(lambda: _unsubscribe(stream, hint)):
+        _unsubscribe(stream, hint)
+
+
+def _unsubscribe(stream: Hashable, hint: Hint) -> None:
+    with _lock:
+        left = tuple(other for other in _subscribers.get(stream, ()) if other is not hint)
+        if left:
+            _subscribers[stream] = left
+        else:
+            _subscribers.pop(stream, None)
+
+
+def tell(stream: Hashable) -> None:
+    """Tell whoever follows *stream* that it grew."""
+    for hint in _subscribers.get(stream, ()):
+        hint.give()

@@ -1,0 +1,560 @@
+"""Projection: an actor that folds a stream's events into a state, and survives its crashes."""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import itertools
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
+
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
+
+from hume import telemetry
+from hume._behaviour import Clauses, Options, handlers_of, merge
+from hume._bus import Look, subscribe
+from hume._replay import apply, in_order
+from hume._snapshot import Snapshot, SnapshotPolicy, SnapshotStore, SnapshotTable
+from hume._view import View
+from hume.actors._child_spec import Backoff, ChildSpec
+from hume.actors._gen_server import GenServer, Stop
+from hume.actors._isolate import isolated
+from hume.actors._mailbox import current
+from hume.actors._registry import acting, claim
+from hume.actors._signals import NORMAL, is_orderly
+from hume.errors import ActorDead
+from hume.stores._event_store import DirectStore, check_stream, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+
+    from hume.actors._mailbox import Mailbox, Reply
+    from hume.stores._event import Event
+    from hume.stores._event_store import EventStore
+
+__all__ = ["Await", "Projection", "Query", "TakeSnapshot"]
+
+State = TypeVar("State")
+
+_log = logging.getLogger("hume.projection")
+
+_PAGE: Final = 500  # events that are applied between two looks at the mailbox
+_STORE_RETRY: Final = 0.25  # seconds until the next look at a store that is down
+_MISSING: Final = object()
+
+_INIT = ("hume", "projection", "init")
+_CATCH_UP = ("hume", "projection", "catch_up")
+_CAUGHT_UP = ("hume", "projection", "caught_up")
+_SNAPSHOT = ("hume", "projection", "snapshot")
+_UNKNOWN = ("hume", "projection", "unknown_event")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a projection is started with."""
+
+    stream: Hashable
+    projection: Hashable
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """A projection's identity as a name: nobody else's name equals it."""
+
+    projection: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """A call that is answered with ``(seq, state)`` once the projection has reached *seq*."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A call that is answered with a copy of ``fn(state)``, after everything published before."""
+
+    fn: Callable[[Any], Any]
+
+
+class TakeSnapshot:
+    """A call that is answered with the snapshot that has been saved."""
+
+
+class _Tick:
+    """The one timer's message: look at the log, and whether a snapshot is due."""
+
+
+_TICK: Final = _Tick()
+
+
+class _Interrupted(Exception):  # noqa: N818 - it says something, it is no error
+    """A stop has been asked for: what was being caught up is left as it is."""
+
+
+class _StoreDown(Exception):  # noqa: N818 - as above
+    """The store is dead, or nobody has its name, for the time being."""
+
+    def __init__(self, error: ActorDead) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class Projection(GenServer, Generic[State]):
+    """A state machine that is driven by a stream's events: subclass it, say how it begins and how events change it.
+
+    Options, in the ``class`` line or at the start (which wins)::
+
+        store             the event store: an actor by ref, proxy or name, or any object that is an EventStore
+        snapshots         a SnapshotStore; default: the store's own, else a table with the application's heir
+        snapshot_every    a snapshot is due after so many events (100; None: their number does not matter) ...
+        snapshot_after    ... or so many seconds with at least one (30.0; None: time does not matter)
+        catch_up_after    seconds between two looks at the log when nobody gives a hint (30.0)
+        strict            whether an unknown event is an error (True), or is logged, counted and skipped
+        copy_state        how a state is copied (copy.deepcopy); None: states are never changed in place
+        version           of the handlers; a snapshot of another version is not used (1)
+
+    Snapshots never take more than about a twentieth of the projection's time. An orderly stop saves one; a crash does not.
+
+    Example::
+
+        class Inventory(hume.Projection, store=hume.EventStoreActor):
+            def init_state(self, projection):
+                return {}
+
+            def handle_event(self, event, state):
+                match event:
+                    case ("add", key, value):
+                        return {**state, key: value}
+
+        ref = hume.start_link(Inventory, stream="warehouse")
+
+    Methods of your own run in the actor when they are called through ``ref.proxy()``, after everything published
+    before; they read ``self.state``, and what they return is copied.
+    """
+
+    __hume_options__: ClassVar[Options] = Options()
+    __hume_handlers__: ClassVar[Mapping[type, str]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Take the class's options, and find its `handles` methods.
+
+        Raises:
+            TypeError, ValueError: an unknown option, or a value that is not allowed.
+        """
+        super().__init_subclass__()
+        cls.__hume_options__ = merge(cls.__hume_options__, options)
+        cls.__hume_handlers__ = handlers_of(cls)
+        if cls.__hume_handlers__ and cls.handle_event is not Projection.handle_event:
+            msg = f"{cls.__name__} has handle_event and @handles methods; an event goes to one or to the others"
+            raise TypeError(msg)
+
+    # -- callbacks
+
+    def init_state(self, projection: Hashable) -> State:
+        """Return the state before the first event."""
+        msg = f"{type(self).__name__} must have init_state(self, projection), the state before the first event"
+        raise NotImplementedError(msg)
+
+    def handle_event(self, payload: Any, state: State) -> State | None:
+        """Return the state after the event; `None` (a ``match`` that fell through) says that no clause handles it."""
+
+    def on_init(self, projection: Hashable) -> None:
+        """Do what is to be done when the state has been restored from its snapshot, before catching up."""
+
+    def on_caught_up(self, snapshot: Snapshot[State]) -> None:
+        """Do what is to be done whenever the end of the log is reached. An error is logged and counted."""
+
+    def last_snapshot(self, projection: Hashable) -> Snapshot[State] | None:
+        """Return the snapshot to start from, `None` for none; by default, what the snapshot store has."""
+        return self._snapshots.last_snapshot(projection)
+
+    def persist_snapshot(self, projection: Hashable, snapshot: Snapshot[State]) -> None:
+        """Keep a snapshot; by default, in the snapshot store. An error is logged and counted."""
+        self._snapshots.persist_snapshot(projection, snapshot)
+
+    @property
+    def state(self) -> State:
+        """The state, for methods of your own in the actor. (In a handler it is the argument that counts.)"""
+        state: State = self._view.state
+        return state
+
+    # -- starting
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        stream: Hashable = _MISSING,
+        projection: Hashable = None,
+        name: Hashable = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Any:
+        """Start a projection and return its ref; catching up goes on after that.
+
+        Args:
+            stream: the stream that it follows.
+            projection: its identity, by which its snapshots are kept; default: class and stream.
+            name: by which it can be addressed.
+            timeout: seconds that restoring its state may take; `None`: no limit.
+            **options: class options, which win over the class's own.
+
+        Raises:
+            AlreadyStarted: a live projection has that identity, or that name.
+            TypeError, ValueError: a bad option or stream.
+            InvalidStore: the store is none.
+            ActorDead: the store is dead, or nobody has its name.
+        """
+        settings = cls._settings(stream, projection, options)
+        resolve(settings.options.store)
+        return cls._spawn((settings,), {}, name, timeout, None)
+
+    @classmethod
+    def start_link(
+        cls,
+        *,
+        stream: Hashable = _MISSING,
+        projection: Hashable = None,
+        name: Hashable = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Any:
+        """Start a projection as `start` does, linked to the calling actor, or else to the application."""
+        settings = cls._settings(stream, projection, options)
+        resolve(settings.options.store)
+        return cls._spawn((settings,), {}, name, timeout, acting(current()))
+
+    @classmethod
+    def child_spec(cls, **start_options: Any) -> ChildSpec:
+        """Return how a supervisor starts this projection: permanent, with a `Backoff` between restarts.
+
+        So one that crashes at every try is retried at a bounded pace, and does not take the tree down.
+        """
+        given = dict(start_options)
+        for name in ("name", "timeout"):
+            given.pop(name, None)
+        settings = cls._settings(given.pop("stream", _MISSING), given.pop("projection", None), given)
+        start = functools.partial(cls.start_link, **start_options)
+        return ChildSpec(id=(cls, settings.projection), start=start, backoff=Backoff(), actor_class=cls)
+
+    @classmethod
+    def _settings(cls, stream: Hashable, projection: Hashable, options: Mapping[str, Any]) -> Settings:
+        if stream is _MISSING:
+            msg = f"{cls.__name__} needs stream=, the stream that it follows"
+            raise TypeError(msg)
+        check_stream(stream)
+        if projection is None:
+            projection = (f"{cls.__module__}.{cls.__qualname__}", stream)
+        merged = merge(cls.__hume_options__, options, ("stream", "projection", "name", "timeout"))
+        if merged.store is None:
+            msg = f"{cls.__name__} needs a store: give store= in its class line or at the start"
+            raise TypeError(msg)
+        return Settings(stream, projection, merged)
+
+    def _claim_names(self, name: Hashable) -> None:
+        settings: Settings = self._init_arguments[0][0]
+        claim(_Identity(settings.projection), self.actor_inbox, f"projection {settings.projection!r}")
+        try:
+            super()._claim_names(name)
+        except BaseException:
+            self.actor_inbox.die(NORMAL)
+            raise
+
+    # -- its life; all that follows runs in the actor's thread
+
+    def init(self, settings: Settings) -> None:
+        """Restore the state from the last snapshot, or begin with `init_state`."""
+        began = time.perf_counter()
+        mailbox, options = self.actor_inbox, settings.options
+        self._options = options
+        self._view = View(mailbox, settings.projection, settings.stream, options.store, options.copy_state)
+        self._clauses = Clauses(self, self.__hume_handlers__, strict=options.strict)
+        self._policy = SnapshotPolicy(options.snapshot_every, options.snapshot_after, self.clock.monotonic())
+        self._waiters: list[tuple[int, int, Reply]] = []  # a heap: the nearest number first
+        self._tickets = itertools.count()
+        subscribe(settings.stream, self._view.hint, mailbox)  # before the log is read, so that no hint is missed
+        store = resolve(options.store)
+        self._snapshots: SnapshotStore = self._snapshot_store(store)
+        self._restore(store)
+        mailbox.face = self._view
+        self.on_init(settings.projection)
+        self._timer = mailbox.set_timer(self._tick_delay(), _TICK)
+        self._view.hint.give()
+        self._execute(_INIT, {"duration": time.perf_counter() - began, "seq": self._view.seq})
+
+    def _snapshot_store(self, store: EventStore) -> SnapshotStore:
+        given = self._options.snapshots
+        if given is None:
+            given = getattr(store, "snapshots", None)
+        return SnapshotTable(self._view.projection) if given is None else given
+
+    def _restore(self, store: EventStore) -> None:
+        view = self._view
+        view.log_id = getattr(store, "log_id", None)
+        snapshot = self._usable_snapshot(store)
+        if snapshot is None:
+            view.state = self.init_state(view.projection)
+        else:
+            view.seq, view.snapshot_seq = snapshot.seq, snapshot.seq
+            view.state = isolated(snapshot.state, view.copier)
+
+    def _usable_snapshot(self, store: EventStore) -> Snapshot[State] | None:
+        view = self._view
+        try:
+            snapshot = self.last_snapshot(view.projection)
+            if snapshot is not None and not isinstance(snapshot, Snapshot):
+                msg = f"last_snapshot must return a Snapshot or None, not {snapshot!r}"
+                raise TypeError(msg)  # noqa: TRY301 - dealt with just as an error of the callback's own
+        except Exception as error:
+            self._note(error, "last_snapshot failed; starting from the first event")
+            return None
+        if snapshot is None:
+            return None
+        expected = {"projection": view.projection, "version": self._options.version, "log_id": view.log_id}
+        for field, wanted in expected.items():
+            found = getattr(snapshot, field)
+            if found is not None and wanted is not None and found != wanted:
+                _log.warning("%s ignores a snapshot of another %s: %r, not %r", self, field, found, wanted)
+                return None
+        last = store.last_seq(view.stream)
+        if snapshot.seq > last:
+            _log.warning("%s ignores a snapshot at %d, ahead of its log at %d", self, snapshot.seq, last)
+            return None
+        return snapshot
+
+    # -- catching up
+
+    def _catch_up(self) -> None:
+        """Apply what the log holds at this moment.
+
+        What is published while this goes on comes with a hint of its own, so others get their turn in between.
+
+        Raises:
+            _Interrupted: a stop has been asked for, which was noticed between two pages.
+            _StoreDown: the store is dead for the time being.
+        """
+        view = self._view
+        try:
+            store = resolve(view.store)
+            last = store.last_seq(view.stream)
+            if last < view.seq or getattr(store, "log_id", None) != view.log_id:
+                self._start_over(store)
+            if last > view.seq:
+                self._follow(store, last)
+        except ActorDead as error:
+            if view.torn:
+                raise  # a handler's own error
+            raise _StoreDown(error) from error
+        if view.phase != "live":
+            view.phase = "live"
+            self._announce()
+
+    def _follow(self, store: EventStore, last: int) -> None:
+        view, began, first = self._view, time.perf_counter(), self._view.seq
+        view.phase = "catching_up"
+        try:
+            while view.seq < last:
+                page = self._page(store, min(_PAGE, last - view.seq))
+                if not page:
+                    break
+                self._apply(page)
+                self._answer_waiters()
+                self._save_if_due()
+                if view.seq < last and self._is_wanted_elsewhere():
+                    raise _Interrupted
+        finally:
+            measurements = {"duration": time.perf_counter() - began, "events": view.seq - first}
+            self._execute(_CATCH_UP, measurements, seq=view.seq)
+
+    def _page(self, store: EventStore, limit: int) -> Sequence[Event]:
+        view = self._view
+        if isinstance(store, DirectStore):
+            return store.page(view.stream, view.seq, limit)
+        return in_order(itertools.islice(store.events(view.stream, view.seq, limit), limit), view.seq)
+
+    def _apply(self, page: Sequence[Event]) -> None:
+        view, unknown = self._view, self._view.unknown
+        with view:
+            try:
+                apply(view, self._clauses, page)
+            except BaseException as error:
+                view.torn = True
+                view.failed(error)
+                error.add_note(f"{self} was handling event {view.seq + 1} of stream {view.stream!r}")
+                raise
+        view.applied += len(page)
+        self._policy.events += len(page)
+        if view.unknown > unknown:
+            self._execute(_UNKNOWN, {"events": view.unknown - unknown}, seq=view.seq)
+
+    def _start_over(self, store: EventStore) -> None:
+        """Begin again with the first event: the log is not the one that the state was folded from."""
+        view = self._view
+        _log.warning("%s starts over: its log was replaced by another one", self)
+        with view:
+            view.seq, view.state = 0, self.init_state(view.projection)
+            view.log_id = getattr(store, "log_id", None)
+        view.snapshot_seq, view.phase = None, "catching_up"
+
+    def _is_wanted_elsewhere(self) -> bool:
+        mailbox = self.actor_inbox
+        if mailbox.signals and not mailbox.stopping and mailbox.alive:
+            self._view.hint.give()  # the signal may be one that ends nothing: then go on after it
+        return mailbox.stopping or bool(mailbox.signals) or not mailbox.alive
+
+    def _announce(self) -> None:
+        view = self._view
+        self._execute(_CAUGHT_UP, {"seq": view.seq})
+        if type(self).on_caught_up is not Projection.on_caught_up:
+            try:
+                self.on_caught_up(self._snapshot())
+            except Stop:
+                raise
+            except Exception as error:
+                self._note(error, "on_caught_up failed")
+
+    def _try_to_catch_up(self, reply: Reply | None = None) -> bool:
+        """Catch up; return `False` when that can't be done now, which *reply*, if any, then says."""
+        try:
+            self._catch_up()
+        except _Interrupted:
+            return False  # whoever waits is answered by the death that comes
+        except _StoreDown as down:
+            if self._view.last_error is not down.error:
+                self._note(down.error, "can't read its store; trying again")
+            self.actor_inbox.move_timer(self._timer, min(_STORE_RETRY, self._options.catch_up_after))
+            if reply is not None:
+                reply.fail(down.error)
+            return False
+        wait = self._policy.wait(self.clock.monotonic())
+        if wait is not None and wait < self._timer.left():
+            self.actor_inbox.move_timer(self._timer, wait)
+        return True
+
+    # -- snapshots
+
+    def _snapshot(self) -> Snapshot[State]:
+        view = self._view
+        state = isolated(view.state, view.copier)
+        return Snapshot(view.seq, state, view.projection, self._options.version, view.log_id)
+
+    def _save_if_due(self) -> None:
+        if self._policy.wait(self.clock.monotonic()) == 0.0:
+            self._save()
+
+    def _save(self) -> Snapshot[State] | Exception:
+        """Save a snapshot; return it, or the error, which has been noted."""
+        view, began = self._view, self.clock.monotonic()
+        failure: Exception | None = None
+        try:
+            snapshot = self._snapshot()
+            if not self.actor_inbox.alive:
+                raise _Interrupted  # killed: what this thread still knows is nobody's business
+            self.persist_snapshot(view.projection, snapshot)
+            view.snapshot_seq = snapshot.seq
+        except (_Interrupted, Stop):
+            raise
+        except Exception as error:  # noqa: BLE001 - a user's callback; it is logged and counted, and ends nothing
+            failure = error
+            self._note(error, "persist_snapshot failed")
+        now = self.clock.monotonic()
+        self._policy.saved(began, now)
+        self._execute(_SNAPSHOT, {"duration": now - began, "seq": view.seq}, error=failure)
+        return failure or snapshot
+
+    def _finish(self, end: Stop) -> None:
+        view = self._view
+        if is_orderly(end.reason) and not view.torn and view.seq > (view.snapshot_seq or 0):
+            try:
+                self._save()
+            except _Interrupted:
+                return
+        super()._finish(end)
+
+    # -- messages
+
+    def _on_look(self, _look: Look, _reply: Reply | None) -> None:
+        self._view.hint.taken()  # before the log is read
+        self._try_to_catch_up()
+
+    def _on_tick(self, _tick: _Tick, _reply: Reply | None) -> None:
+        self._timer = self.actor_inbox.set_timer(self._options.catch_up_after, _TICK)
+        if self._try_to_catch_up():
+            self._save_if_due()
+            self.actor_inbox.move_timer(self._timer, self._tick_delay())
+
+    def _tick_delay(self) -> float:
+        wait = self._policy.wait(self.clock.monotonic())
+        soon = self._options.snapshot_after if wait is None else wait
+        return self._options.catch_up_after if soon is None else min(self._options.catch_up_after, soon)
+
+    def _on_await(self, message: Await, reply: Reply) -> None:
+        if self._view.seq < message.seq:
+            self._try_to_catch_up()
+        ticket = next(self._tickets)
+        if ticket % 100 == 0:  # now and then, drop those who have given up
+            self._waiters = sorted(waiter for waiter in self._waiters if not waiter[2].done())
+        heapq.heappush(self._waiters, (message.seq, ticket, reply))
+        self._answer_waiters()
+
+    def _answer_waiters(self) -> None:
+        view, waiters = self._view, self._waiters
+        while waiters and waiters[0][0] <= view.seq:
+            _, _, reply = heapq.heappop(waiters)
+            if not reply.done():
+                self._reply_with(reply, lambda: (view.seq, isolated(view.state, view.copier)))
+
+    def _on_query(self, query: Query, reply: Reply) -> None:
+        view = self._view
+        if self._try_to_catch_up(reply):
+            self._reply_with(reply, lambda: isolated(query.fn(view.state), view.copier))
+
+    def _on_take_snapshot(self, _message: TakeSnapshot, reply: Reply) -> None:
+        if self._try_to_catch_up(reply):
+            saved = self._save()
+            if isinstance(saved, Exception):
+                reply.fail(saved)
+            else:
+                self._reply_with(reply, lambda: replace(saved, state=isolated(saved.state, self._view.copier)))
+
+    def _on_proxied(self, message: ProxyCall | ProxyGetAttr | ProxySetAttr, reply: Reply | None) -> None:
+        if self._try_to_catch_up(reply):
+            self._on_proxy(message, reply)
+
+    def _outgoing(self, answer: Any) -> Any:
+        return isolated(answer, self._view.copier)
+
+    @staticmethod
+    def _reply_with(reply: Reply, answer: Callable[[], Any]) -> None:
+        try:
+            reply.set(answer())
+        except Exception as error:  # noqa: BLE001 - a caller's function, or a copy of what can't be copied: his error
+            reply.fail(error)
+
+    _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
+        **GenServer._handlers,  # noqa: SLF001 - its own base class
+        Look: _on_look,
+        _Tick: _on_tick,
+        Await: _on_await,
+        Query: _on_query,
+        TakeSnapshot: _on_take_snapshot,
+        ProxyCall: _on_proxied,
+        ProxyGetAttr: _on_proxied,
+        ProxySetAttr: _on_proxied,
+    }
+
+    # -- notes
+
+    def _note(self, error: Exception, what: str) -> None:
+        self._view.failed(error)
+        _log.warning("%s: %s: %r", self, what, error, exc_info=error)
+
+    def _execute(self, event: telemetry.EventName, measurements: Mapping[str, Any], **more: Any) -> None:
+        if telemetry.attached(event):
+            about = {"projection": self._view.projection, "stream": self._view.stream, **more}
+            telemetry.execute(event, measurements, about)

@@ -1,0 +1,168 @@
+"""A projection as other threads see it: its state between two events, and its status, without a message."""
+
+from __future__ import annotations
+
+import threading
+import time
+from _thread import allocate_lock
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from hume._bus import Hint
+from hume._replay import Fold
+from hume.actors._isolate import isolated
+from hume.errors import Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from hume.actors._mailbox import Mailbox
+
+__all__ = ["Phase", "Status", "View"]
+
+Phase: TypeAlias = Literal["catching_up", "live", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a projection is doing.
+
+    Args:
+        projection: its identity.
+        stream: its stream.
+        seq: the number of the last event applied.
+        snapshot_seq: the number of the last event in its newest snapshot; `None`: it has none.
+        phase: ``"catching_up"`` (behind what it last saw of its log), ``"live"`` or ``"stopped"``.
+        last_error: the last error in a callback, or in reading the store; `None`: none so far.
+        events_applied: events applied since this actor started; what it replayed, and what came since.
+        unknown_events: events that no clause handles, and that were skipped, since it started.
+        errors: how many errors there were, since it started.
+    """
+
+    projection: Hashable
+    stream: Hashable
+    seq: int
+    snapshot_seq: int | None
+    phase: Phase
+    last_error: BaseException | None
+    events_applied: int
+    unknown_events: int
+    errors: int
+
+
+class View(Fold):
+    """The fold of a running projection.
+
+    ``busy`` guards ``seq`` and ``state``: the projection holds it while it applies events, a reader while it copies.
+    So nobody sees a state that a handler is changing. Between two events the projection looks at ``waiting`` and lets
+    a reader in. All the rest is written by the projection's thread only, one assignment each, and read by any.
+    """
+
+    __slots__ = (
+        "_busy",
+        "_turnstile",
+        "applied",
+        "copier",
+        "errors",
+        "hint",
+        "last_error",
+        "log_id",
+        "mailbox",
+        "phase",
+        "projection",
+        "snapshot_seq",
+        "store",
+        "stream",
+        "torn",
+    )
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        projection: Hashable,
+        stream: Hashable,
+        store: Any,
+        copier: Callable[[Any], Any] | None,
+    ) -> None:
+        super().__init__(0, None)
+        self.mailbox, self.projection, self.stream, self.store, self.copier = mailbox, projection, stream, store, copier
+        self._busy = allocate_lock()
+        self._turnstile = allocate_lock()
+        self.applied = self.errors = 0
+        self.snapshot_seq: int | None = None
+        self.phase: Phase = "catching_up"
+        self.last_error: BaseException | None = None
+        self.log_id: Hashable = None
+        self.hint = Hint(mailbox)
+        self.torn = False  # a handler has raised: what it left of the state is shown to nobody
+
+    # -- the projection's thread
+
+    def __enter__(self) -> None:
+        self._busy.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._busy.release()
+
+    def give_way(self) -> None:
+        """Let in the reader who waits.
+
+        He holds the turnstile while he waits for ``busy``; so by going through it before taking ``busy`` again the
+        projection can't overtake him.
+        """
+        self._busy.release()
+        with self._turnstile:
+            pass
+        self._busy.acquire()
+
+    def failed(self, error: BaseException) -> None:
+        """Note an error that does not end the projection."""
+        self.last_error = error
+        self.errors += 1
+
+    # -- any other thread
+
+    def copy(self, timeout: float | None) -> tuple[int, Any]:
+        """Return the number of the last event applied, and a copy of the state; waits for the event in hand at most.
+
+        Raises:
+            Timeout: the event in hand took longer than *timeout* seconds.
+            ActorDead: the projection died meanwhile.
+        """
+        if not self._busy.acquire(blocking=False):
+            self._wait_for_a_gap(timeout)
+        try:
+            if self.torn or not self.mailbox.alive:
+                raise self.mailbox.dead_error()
+            return self.seq, isolated(self.state, self.copier)
+        finally:
+            self._busy.release()
+
+    def _wait_for_a_gap(self, timeout: float | None) -> None:
+        limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+        deadline = time.monotonic() + limit
+        in_time = self._turnstile.acquire(timeout=limit)
+        if in_time:
+            self.waiting = True
+            in_time = self._busy.acquire(timeout=max(0.0, deadline - time.monotonic()))
+            self.waiting = False
+            self._turnstile.release()
+        if not in_time:
+            msg = f"{self.mailbox} was busy with one event, or with being read, for {timeout} seconds"
+            raise Timeout(msg)
+
+    def status(self) -> Status:
+        """Return what the projection is doing."""
+        return Status(
+            self.projection,
+            self.stream,
+            self.seq,
+            self.snapshot_seq,
+            self.phase if self.mailbox.alive else "stopped",
+            self.last_error,
+            self.applied,
+            self.unknown,
+            self.errors,
+        )
+
+
