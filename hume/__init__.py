@@ -52,7 +52,9 @@ from hume.actors import (
     Supervisor,
     Table,
     kill,
+    ref,
     stop,
+    tree,
     whereis,
 )
 from hume.errors import (
@@ -124,6 +126,7 @@ __all__ = [
     "publish",
     "publish_many",
     "query",
+    "ref",
     "replay",
     "snapshot",
     "start",
@@ -133,6 +136,7 @@ __all__ = [
     "stop",
     "take_snapshot",
     "telemetry",
+    "tree",
     "validate_store",
     "whereis",
 ]

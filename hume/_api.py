@@ -10,7 +10,7 @@ from hume import _bus
 from hume._projection import Await, Projection, Query, TakeSnapshot
 from hume._snapshot import Snapshot
 from hume._view import Status, View
-from hume.actors._calls import call_mailbox
+from hume.actors._calls import await_start, call_mailbox
 from hume.actors._mailbox import Mailbox, current
 from hume.actors._registry import Server, check_timeout, mailbox_of
 from hume.errors import CallingSelf, Timeout
@@ -203,9 +203,11 @@ def status(server: Server) -> Status:
 
 
 def _view(mailbox: Mailbox) -> View:
+    if mailbox.face is None:
+        await_start(mailbox)
     view = mailbox.face
     if not isinstance(view, View):
-        msg = f"{mailbox} is no projection, or is still starting"
+        msg = f"{mailbox} is no projection"
         raise TypeError(msg)
     return view
 

@@ -9,10 +9,12 @@ from hume.actors._dynamic_supervisor import DynamicSupervisor
 from hume.actors._gen_server import NO_REPLY, GenServer, Ignore, Stop
 from hume.actors._heir import HeirActor
 from hume.actors._mailbox import Reply, Timer
+from hume.actors._named_ref import NamedRef, ref
 from hume.actors._registry import Server, whereis
 from hume.actors._signals import Crash, Down, Exit
 from hume.actors._supervisor import Supervisor
 from hume.actors._table import Table, Transfer
+from hume.actors._tree import Node, tree
 
 __all__ = [
     "NO_REPLY",
@@ -29,6 +31,8 @@ __all__ = [
     "GenServer",
     "HeirActor",
     "Ignore",
+    "NamedRef",
+    "Node",
     "Reply",
     "Server",
     "Stop",
@@ -39,7 +43,9 @@ __all__ = [
     "Transfer",
     "application",
     "kill",
+    "ref",
     "stop",
     "stop_application",
+    "tree",
     "whereis",
 ]

@@ -6,28 +6,41 @@ import atexit
 import os
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pykka
 from pykka._envelope import Envelope
+from pykka.messages import _ActorStop
 
+from hume import telemetry
 from hume.actors import _registry, _table
 from hume.actors._calls import wait_gone
 from hume.actors._child_spec import Backoff, ChildSpec
+from hume.actors._gen_server import GenServer, Stop
 from hume.actors._heir import HeirActor
-from hume.actors._mailbox import Mailbox, StopRequest
+from hume.actors._mailbox import Mailbox, Reply, StopRequest, set_current
 from hume.actors._signals import SHUTDOWN, ExitSignal
 from hume.actors._supervisor import Supervisor
 from hume.errors import HumeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["Application", "application", "stop_application"]
 
 _WORKER_TIMEOUT = 5.0  # seconds for each linked actor to stop, as for a supervised worker
 _EXIT_TIMEOUT = 10.0  # seconds for everything, at interpreter exit
+_SHARE = 0.8  # of the time that is left, for one that has others to stop
 
 _root: pykka.ActorRef[Any] | None = None  # replaced under the lock; read without it
 _lock = threading.Lock()
 _exiting = False
+
+
+class _StopBy(NamedTuple):
+    """Asks the application to stop, with all that is linked to it, by a time; `None`: as long as it takes."""
+
+    deadline: float | None
 
 
 class Application(Supervisor):
@@ -37,22 +50,39 @@ class Application(Supervisor):
     threads that are no actors, and owns the tables that such threads create.
     """
 
+    _deadline: float | None = None
+
     def init(self, *_: Any, **__: Any) -> None:
         """Start the heir. However often it is killed, it comes back: its backoff bounds the pace."""
         backoff = Backoff(base=0.05, maximum=1.0)
         super().init([ChildSpec(id=HeirActor, start=HeirActor.start_link, backoff=backoff, actor_class=HeirActor)])
 
+    def handle_info(self, message: Any) -> None:
+        """Take the tables that are given to it, for the threads that are no actors; the rest is a supervisor's."""
+        if not isinstance(message, _table.Transfer):
+            super().handle_info(message)
+
     def terminate(self, reason: Any) -> None:
-        """Stop all that is linked, in the reverse of the order started: an actor goes before those it may build on."""
+        """Stop all that is linked, in the reverse of the order started: an actor goes before those it may build on.
+
+        The heir goes last, also when it had to be restarted after them.
+        """
         me = self.actor_inbox
         for other in reversed(me.links):
-            child = self._running.get(other.ref)
-            if child is not None:
-                self._stop_child(child)
-            elif other.parent is me:
+            if other.parent is me and other.ref not in self._running:
                 other.signal(ExitSignal(me, SHUTDOWN))
-                if not wait_gone(other, _WORKER_TIMEOUT):
+                if not wait_gone(other, _patience(other, self._deadline)):
                     other.kill()
+        super().terminate(reason)
+
+    def _on_stop_by(self, request: _StopBy, _reply: Reply | None) -> None:
+        self._deadline = request.deadline
+        raise Stop(SHUTDOWN)
+
+    _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
+        **Supervisor._handlers,  # noqa: SLF001 - its own base class
+        _StopBy: _on_stop_by,
+    }
 
 
 def application() -> pykka.ActorRef[Any]:
@@ -70,8 +100,8 @@ def _start() -> pykka.ActorRef[Any]:
             msg = "the interpreter is exiting: nothing is started any more"
             raise HumeError(msg)
         heir = _registry.find(HeirActor)
-        if heir is not None:
-            wait_gone(heir, _WORKER_TIMEOUT)  # the root was killed, and its heir is on its way out
+        if heir is not None and not wait_gone(heir, _WORKER_TIMEOUT):
+            heir.kill()  # the root was killed, and its heir is on its way out, or stuck
         ref: pykka.ActorRef[Any] = Application.start(name=Application)
         _root = ref
         return ref
@@ -80,20 +110,36 @@ def _start() -> pykka.ActorRef[Any]:
 def stop_application(timeout: float | None = 10.0) -> None:
     """Stop the application: all that is linked to it, and the heir with its tables. It starts again when needed.
 
+    They stop one after the other. One that does not is killed: a worker after 5 seconds, a supervisor never; and with a
+    *timeout* before it has used up the others' time.
+
     Args:
-        timeout: seconds; what is not down by then is killed.
+        timeout: seconds for everything; what is not down by then is killed. `None`: as long as it takes.
     """
     _registry.check_timeout(timeout)
     root = _root
-    if root is not None and root.is_alive():
-        _stop_or_kill(root.actor_inbox, timeout)  # type: ignore[arg-type]  # a GenServer's inbox is a Mailbox
+    if root is not None:
+        mailbox: Mailbox = root.actor_inbox  # type: ignore[assignment]  # a GenServer's inbox is a Mailbox
+        _stop_or_kill(mailbox, _StopBy(None if timeout is None else time.monotonic() + _SHARE * timeout), timeout)
+        heir = _registry.find(HeirActor)
+        if heir is not None and heir.parent is mailbox:
+            heir.kill()  # the root was killed before it came to its heir
     _table.drop_waiting()
 
 
-def _stop_or_kill(mailbox: Mailbox, timeout: float | None) -> None:
-    mailbox.put(Envelope(StopRequest(SHUTDOWN)))
+def _stop_or_kill(mailbox: Mailbox, request: object, timeout: float | None) -> None:
+    mailbox.put(Envelope(request))
     if not wait_gone(mailbox, timeout):
         mailbox.kill()
+
+
+def _patience(mailbox: Mailbox, deadline: float | None) -> float | None:
+    """Return the seconds to wait for one of many that stop in turn: as a supervisor does, and never all that are left."""
+    has_others = getattr(mailbox.ref.actor_class, "child_type", None) == "supervisor"
+    if deadline is None:
+        return None if has_others else _WORKER_TIMEOUT
+    left = max(0.0, deadline - time.monotonic())
+    return left * _SHARE if has_others else min(_WORKER_TIMEOUT, left / 2)
 
 
 def _stop_everything() -> None:
@@ -104,11 +150,20 @@ def _stop_everything() -> None:
     global _exiting  # noqa: PLW0603 - said once
     _exiting = True
     deadline = time.monotonic() + _EXIT_TIMEOUT
-    for ref in reversed(pykka.ActorRegistry.get_all()):
-        mailbox = ref.actor_inbox
-        if isinstance(mailbox, Mailbox) and mailbox.parent is None and ref is not _root:
-            _stop_or_kill(mailbox, max(0.0, deadline - time.monotonic()))
-    stop_application(max(0.0, deadline - time.monotonic()))
+    _stop_in_turn((mailbox for mailbox in _latest_first() if mailbox.parent is None), deadline)
+    stop_application(_SHARE * max(0.0, deadline - time.monotonic()))
+    _stop_in_turn(_latest_first(), deadline)  # who is left: its parent ended without it, or was killed
+
+
+def _latest_first() -> list[Mailbox]:
+    boxes = [ref.actor_inbox for ref in reversed(pykka.ActorRegistry.get_all()) if ref is not _root]
+    return [mailbox for mailbox in boxes if isinstance(mailbox, Mailbox)]
+
+
+def _stop_in_turn(mailboxes: Iterable[Mailbox], deadline: float) -> None:
+    for mailbox in mailboxes:
+        known = issubclass(mailbox.ref.actor_class, GenServer)  # a plain Pykka actor knows one way to stop
+        _stop_or_kill(mailbox, StopRequest(SHUTDOWN) if known else _ActorStop(), _patience(mailbox, deadline))
 
 
 # -- fork: only the forking thread lives on in the child, so every actor there is dead, and a lock that another thread
@@ -116,7 +171,8 @@ def _stop_everything() -> None:
 
 
 def _locks() -> tuple[Any, ...]:
-    return (_lock, _registry._lock, _table._lock, pykka.ActorRegistry._actor_refs_lock)  # noqa: SLF001 - see above
+    registries = _registry._lock, _table._lock, telemetry._lock, pykka.ActorRegistry._actor_refs_lock  # noqa: SLF001 - see above
+    return (_lock, *registries)
 
 
 def _before_fork() -> None:
@@ -138,6 +194,7 @@ def _after_fork_in_child() -> None:
     pykka.ActorRegistry._actor_refs.clear()  # noqa: SLF001 - none of them has a thread here
     _registry.forget_all()
     _table.forget_all()
+    set_current(None)  # an actor that forked lives on in the parent; its thread's copy is the child's main thread
     _after_fork_in_parent()
 
 

@@ -49,15 +49,15 @@ def call_mailbox(mailbox: Mailbox, message: object, timeout: float | None) -> An
     """Do what `call` does, with a mailbox at hand."""
     reply = Reply()
     me = current()
-    if me is None:
-        mailbox.put(Envelope(message, reply))
-        return _await(mailbox, reply, timeout)
-    _wait_for(me, mailbox, reply)
+    if me is not None:
+        _wait_for(me, mailbox, reply)
     try:
         mailbox.put(Envelope(message, reply))
         return _await(mailbox, reply, timeout)
     finally:
-        me.waiting_on = None
+        if me is not None:
+            me.waiting_on = None
+        del reply  # it holds the error, whose traceback holds this frame: a cycle for each failed call
 
 
 def _await(mailbox: Mailbox, reply: Reply, timeout: float | None) -> Any:
@@ -65,11 +65,12 @@ def _await(mailbox: Mailbox, reply: Reply, timeout: float | None) -> Any:
         return reply.get(timeout=timeout)
     except pykka.Timeout:
         msg = f"{mailbox} did not answer within {timeout} seconds"
-        late = Timeout(msg)
-        if reply.fail(late):  # tells the server that nobody waits ...
-            raise late from None
+        if reply.fail(Timeout(msg)):  # tells the server that nobody waits ...
+            raise Timeout(msg) from None
         return reply.get()  # ... unless its answer came first
-    # (an error that the server answered with may be a pykka.Timeout of its own; then `fail` loses, and it is raised)
+        # (an error that the server answered with may be a pykka.Timeout of its own; then `fail` loses, and it is raised)
+    finally:
+        del reply  # as above
 
 
 def _wait_for(me: Mailbox, target: Mailbox, reply: Reply | None) -> None:
@@ -95,6 +96,31 @@ def _awaited_by(mailbox: Mailbox) -> Mailbox | None:
     if not target.alive or (reply is not None and reply.done()):
         return None  # what it waited for has come; its thread has only not run since
     return target
+
+
+def await_start(mailbox: Mailbox, timeout: float | None = 5.0) -> None:
+    """Wait until an actor's init has ended.
+
+    Raises:
+        ActorDead: it died, or chose not to start.
+        Timeout: it is still in init after *timeout* seconds.
+    """
+    if not mailbox.started.done():
+        if (me := current()) is not None:
+            _wait_for(me, mailbox, mailbox.started)
+        try:
+            mailbox.started.get(timeout=timeout)
+        except pykka.Timeout:
+            if not mailbox.started.done():
+                msg = f"{mailbox} is still starting after {timeout} seconds"
+                raise Timeout(msg) from None
+        except Exception as error:
+            raise mailbox.dead_error() from error
+        finally:
+            if me is not None:
+                me.waiting_on = None
+    if not mailbox.alive:
+        raise mailbox.dead_error()
 
 
 def cast(server: Server, message: Any) -> None:

@@ -9,7 +9,7 @@ import pykka
 
 from hume.actors import _signals
 from hume.actors._calls import wait_gone
-from hume.actors._child_spec import BRUTAL_KILL, ChildSpec, ChildType
+from hume.actors._child_spec import BRUTAL_KILL, ActorClass, ChildSpec, ChildType
 from hume.actors._mailbox import Mailbox
 from hume.actors._plain import supervised_start
 from hume.actors._signals import KILLED, SHUTDOWN, ExitSignal
@@ -32,7 +32,7 @@ class ChildInfo(NamedTuple):
     id: Hashable
     ref: pykka.ActorRef[Any] | Literal["restarting"] | None
     type: ChildType
-    actor_class: type | None
+    actor_class: ActorClass | None
 
 
 class ChildCounts(NamedTuple):
@@ -138,8 +138,8 @@ class Child:
 
     def info(self) -> ChildInfo:
         """Return what `which_children` says of it."""
-        ref = "restarting" if self.state == "restarting" else self.ref
-        return ChildInfo(self.spec.id, ref, self.spec.type, self.spec.actor_class)
+        shown: pykka.ActorRef[Any] | Literal["restarting"] | None = "restarting" if self.state == "restarting" else self.ref
+        return ChildInfo(self.spec.id, shown, self.spec.type, self.spec.actor_class)
 
 
 def _adopt(supervisor: Mailbox, ref: object) -> None:

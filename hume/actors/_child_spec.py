@@ -15,6 +15,7 @@ BRUTAL_KILL: Final = "brutal_kill"
 
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
 ChildType: TypeAlias = Literal["worker", "supervisor"]
+ActorClass: TypeAlias = type[Any]  # inside the classes that have a field named type, the builtin is out of reach
 
 
 class _Default:
@@ -35,6 +36,11 @@ def one_of(name: str, value: object, allowed: Collection[str]) -> None:
 def is_seconds(value: object, *, minimum: float = 0.0) -> bool:
     """Tell whether a value is a number of seconds, and no more of them than a thread can wait."""
     return isinstance(value, int | float) and not isinstance(value, bool) and minimum <= value <= threading.TIMEOUT_MAX
+
+
+def is_count(value: object) -> bool:
+    """Tell whether a value is a whole number of at least 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ class ChildSpec:
     type: ChildType = "worker"
     significant: bool = False
     backoff: Backoff | None = None
-    actor_class: type | None = None
+    actor_class: ActorClass | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.start):

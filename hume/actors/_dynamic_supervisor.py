@@ -9,7 +9,7 @@ import pykka
 
 from hume.actors._calls import call
 from hume.actors._child import Child, ChildCounts, ChildInfo, spec_of
-from hume.actors._child_spec import ChildSpec, one_of
+from hume.actors._child_spec import ChildSpec, is_count, one_of
 from hume.actors._supervisor_core import Request, SupervisorCore
 from hume.errors import ChildNotFound, MaxChildren, StartFailed
 
@@ -45,7 +45,7 @@ class DynamicSupervisor(SupervisorCore):
     ) -> None:
         """Start, with no children."""
         one_of("strategy", strategy, ("one_for_one",))
-        if max_children is not None and (isinstance(max_children, bool) or not isinstance(max_children, int) or max_children < 0):
+        if not (max_children is None or is_count(max_children)):
             msg = f"max_children must be a whole number of at least 0, or None, not {max_children!r}"
             raise ValueError(msg)
         if not isinstance(extra_arguments, list | tuple):

@@ -176,14 +176,14 @@ class GenServer(pykka.ThreadingActor):
         return actor.actor_ref if started else None
 
     def _await_init(self, timeout: float | None) -> Any:
+        mailbox = self.actor_inbox
         try:
-            return self._started.get(timeout=timeout)
+            return mailbox.started.get(timeout=timeout)
         except pykka.Timeout:
             msg = f"{self} did not finish init within {timeout} seconds; it was killed"
             late = Timeout(msg)
-            if not self._started.fail(late):
-                return self._started.get()  # init came to its end at the last moment, or raised a Timeout of its own
-            mailbox = self.actor_inbox
+            if not mailbox.started.fail(late):
+                return mailbox.started.get()  # init came to its end at the last moment, or raised a Timeout of its own
             if mailbox.parent is not None:
                 _signals.unlink(mailbox.parent, mailbox)  # as OTP does: the starter gets the error, and no exit signal
             mailbox.kill()
@@ -193,9 +193,9 @@ class GenServer(pykka.ThreadingActor):
         super().__init__()
         self.actor_inbox.ref = Ref(self)
         self.actor_inbox.clock = self.clock
+        self.actor_inbox.began = self.clock.monotonic()
         self._init_arguments = args, kwargs
-        self._started = Reply()
-        self.actor_inbox.pending[self._started] = None  # so that a kill in init answers whoever waits in start
+        self.actor_inbox.pending[self.actor_inbox.started] = None  # so that a kill in init answers whoever waits in start
         self._continues: deque[Any] = deque()
         self._monitoring: dict[int, Mailbox | None] = {}
         self._last_message: object = None
@@ -208,6 +208,7 @@ class GenServer(pykka.ThreadingActor):
     def _claim_names(self, name: Hashable) -> None:
         if name is not None:
             claim(name, self.actor_inbox)
+            self.actor_inbox.name = name
 
     # -- for callbacks: the server's own thread
 
@@ -292,18 +293,18 @@ class GenServer(pykka.ThreadingActor):
             self.on_start()
             self.init(*args, **kwargs)
         except Ignore:
-            mailbox.pending.pop(self._started, None)  # who is answered when the death is announced
+            mailbox.pending.pop(mailbox.started, None)  # who is answered when the death is announced
             mailbox.die(NORMAL)
-            self._started.set(False)
+            mailbox.started.set(False)
             return False
         except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits in start() must get it
-            mailbox.pending.pop(self._started, None)  # as above
+            mailbox.pending.pop(mailbox.started, None)  # as above
             mailbox.die(_crash(error))
-            self._started.fail(error)
+            mailbox.started.fail(error)
             return False
         del self._init_arguments, args, kwargs
-        mailbox.pending.pop(self._started, None)
-        self._started.set(True)
+        mailbox.pending.pop(mailbox.started, None)
+        mailbox.started.set(True)
         return True
 
     def _live(self, mailbox: Mailbox) -> Stop:

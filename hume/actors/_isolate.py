@@ -51,7 +51,11 @@ def is_immutable(value: object) -> bool:
     if isinstance(value, tuple):
         # a namedtuple; where there is a __dict__ an attribute can be added at any time
         return hasattr(kind, "_fields") and not hasattr(value, "__dict__") and _all_immutable(value)
-    names = _frozen_fields(kind)
+    return _is_frozen(value)
+
+
+def _is_frozen(value: object) -> bool:
+    names = _frozen_fields(type(value))
     if names is None:
         return False
     # an attribute beside the fields, if there can be one, may hold anything; a field that was never set holds nothing

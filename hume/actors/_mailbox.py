@@ -25,7 +25,7 @@ from hume.actors._signals import FORKED, KILLED, NOPROC, Crash, Down, ExitSignal
 from hume.errors import ActorDead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from pykka._types import OptExcInfo
 
@@ -119,15 +119,12 @@ class Reply(pykka.Future[Any]):
 class Timer:
     """A message that its owner will get later; made by `GenServer.send_after`."""
 
-    __slots__ = ("_clock", "_due", "_open", "message")
+    __slots__ = ("_clock", "_open", "due", "message")
 
     def __init__(self, clock: Clock, delay: float, message: object) -> None:
-        self._clock, self._due = clock, clock.monotonic() + delay
+        self._clock, self.due = clock, clock.monotonic() + delay
         self.message = message
         self._open = [True]
-
-    def __lt__(self, other: Timer) -> bool:
-        return self._due < other._due
 
     def cancel(self) -> float | None:
         """Cancel it; return the seconds that were left, or `None` when it has fired or was cancelled."""
@@ -135,11 +132,7 @@ class Timer:
 
     def left(self) -> float:
         """Return the seconds until it is due; negative when it is late."""
-        return self._due - self._clock.monotonic()
-
-    def restart(self, delay: float) -> None:
-        """Have it fire after *delay* seconds from now; for its mailbox, which keeps timers in order."""
-        self._due = self._clock.monotonic() + delay
+        return self.due - self._clock.monotonic()
 
     def close(self) -> bool:
         """Take it out of use; return whether it was in use."""
@@ -175,13 +168,16 @@ class Mailbox:
         "_ticket",
         "_timers",
         "alive",
+        "began",
         "clock",
         "face",
+        "name",
         "parent",
         "pending",
         "reason",
         "ref",
         "signals",
+        "started",
         "stopping",
         "thread",
         "waiting_on",
@@ -197,7 +193,7 @@ class Mailbox:
         self._monitors: dict[int, Callable[[Down], object]] = {}
         self._releases: list[Callable[[], object]] = []
         self._tables: dict[Table, None] = {}
-        self._timers: list[tuple[Timer, int]] = []  # owner only
+        self._timers: list[tuple[float, int, Timer]] = []  # a heap; owner only
         self._ticket = itertools.count()
         self.alive = True
         self.reason: object = None
@@ -205,9 +201,12 @@ class Mailbox:
         self.parent: Mailbox | None = None
         self.pending: dict[Reply, object] = {}  # answers that somebody waits for, with the messages
         self.signals: deque[ExitSignal] = deque()  # exit signals that the owner has not acted upon
+        self.started = Reply()  # how init ended: True, False (it raised Ignore), or its error
         self.stopping = False  # a stop has been asked for
         # whose answer the owner waits for, and where it will be (None: for the other's end): finds rings of calls
         self.waiting_on: tuple[Mailbox, Reply | None] | None = None
+        self.name: Hashable = None  # that it was started with
+        self.began = 0.0  # when, by its clock
         self.face: Any = None  # what other threads may use of this actor without a message
         self.clock: Clock = SYSTEM_CLOCK
 
@@ -253,7 +252,7 @@ class Mailbox:
     def get(self) -> Envelope[Any]:
         """Wait for the next envelope; a due timer's message comes in one too."""
         while self._timers:
-            timer = self._timers[0][0]
+            timer = self._timers[0][2]
             left = timer.left()
             if left > 0.0 and timer.is_open:
                 try:
@@ -268,12 +267,13 @@ class Mailbox:
     def set_timer(self, delay: float, message: object) -> Timer:
         """Arrange for a message to the owner after *delay* seconds. No thread, no lock; it ends with its owner."""
         timer = Timer(self.clock, delay, message)
-        heapq.heappush(self._timers, (timer, next(self._ticket)))
+        heapq.heappush(self._timers, (timer.due, next(self._ticket), timer))
         return timer
 
     def move_timer(self, timer: Timer, delay: float) -> None:
         """Have an open timer fire after *delay* seconds from now instead."""
-        timer.restart(delay)
+        timer.due = self.clock.monotonic() + delay
+        self._timers = [(one.due, ticket, one) for _, ticket, one in self._timers]
         heapq.heapify(self._timers)
 
     # -- what is to be done at the death: any thread

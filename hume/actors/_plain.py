@@ -106,6 +106,7 @@ def supervised_start(cls: type[pykka.ThreadingActor], options: Mapping[str, Any]
         actor = _watched(cls)(*extra, **options)
         mailbox: _PlainMailbox = actor.actor_inbox
         mailbox.ref, mailbox.parent = actor.actor_ref, parent
+        mailbox.started.set(True)  # Pykka has no start to wait for
         _signals.link(parent, mailbox)
         pykka.ActorRegistry.register(mailbox.ref)
         try:

@@ -10,7 +10,7 @@ from pykka._envelope import Envelope
 
 from hume import telemetry
 from hume.actors._child import Child, ChildCounts, ChildInfo, bury, count
-from hume.actors._child_spec import ChildSpec, ChildType, is_seconds
+from hume.actors._child_spec import ChildSpec, ChildType, is_count, is_seconds
 from hume.actors._gen_server import GenServer, Stop
 from hume.actors._restarts import AutoShutdown, History, is_restarted
 from hume.actors._signals import KILLED, SHUTDOWN, Exit, is_orderly
@@ -68,7 +68,7 @@ class SupervisorCore(GenServer):
         return started
 
     def _set_up(self, max_restarts: int, max_seconds: float) -> None:
-        if isinstance(max_restarts, bool) or not isinstance(max_restarts, int) or max_restarts < 0:
+        if not is_count(max_restarts):
             msg = f"max_restarts must be a whole number of at least 0, not {max_restarts!r}"
             raise ValueError(msg)
         if not is_seconds(max_seconds) or max_seconds == 0:

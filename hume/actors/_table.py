@@ -117,7 +117,8 @@ class Table(Mapping[Hashable, Any]):
         """What is held for each operation; not to be kept beyond a ``with``."""
         if self._fork != _forks:
             # another thread may have held it at the fork, and would never let go of it here
-            raise ActorDead(f"table {self.name!r} of {self._owner}", FORKED)
+            what = f"table {self.name!r} of {self._owner}"
+            raise ActorDead(what, FORKED)
         return self._latch
 
     # -- reading
@@ -267,8 +268,9 @@ class Table(Mapping[Hashable, Any]):
 
     @contextmanager
     def _owning(self, action: str) -> Iterator[Mailbox]:
-        me = acting(current())  # before the lock: it may start the application, whose heir asks for tables
-        with self.lock:
+        lock = self.lock
+        me = acting(current())  # before the lock is held: it may start the application, whose heir asks for tables
+        with lock:
             self._check_deleted()
             if self._owner is not me:
                 raise NotOwner(self.name, action, self._owner or "the application's heir, when it is back")

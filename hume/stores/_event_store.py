@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 
 import pykka
 
+from hume.actors._calls import await_start
 from hume.actors._mailbox import Mailbox
 from hume.actors._registry import find
 from hume.errors import ActorDead, InvalidStore
@@ -105,11 +106,10 @@ def resolve(store: Any) -> EventStore:
 def _of_actor(ref: pykka.ActorRef[Any], store: object) -> EventStore:
     mailbox = ref.actor_inbox
     if isinstance(mailbox, Mailbox):
-        face = mailbox.face
-        if isinstance(face, DirectStore):
-            return cast("EventStore", face)
-        if not mailbox.alive:
-            raise mailbox.dead_error()
+        if mailbox.face is None:
+            await_start(mailbox)
+        if isinstance(mailbox.face, DirectStore):
+            return cast("EventStore", mailbox.face)
     missing = _missing(ref.actor_class)
     if missing:
         raise InvalidStore(store, missing)
