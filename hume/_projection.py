@@ -17,7 +17,7 @@ from hume._behaviour import Clauses, Options, handlers_of, merge
 from hume._bus import Look, subscribe
 from hume._replay import apply, in_order
 from hume._snapshot import Snapshot, SnapshotPolicy, SnapshotStore, SnapshotTable
-from hume._view import View
+from hume._view import Interrupted, View
 from hume.actors._child_spec import Backoff, ChildSpec
 from hume.actors._gen_server import GenServer, Stop
 from hume.actors._isolate import isolated
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from hume.actors._mailbox import Mailbox, Reply
+    from hume.actors._signals import ExitSignal
     from hume.stores._event import Event
     from hume.stores._event_store import EventStore
 
@@ -90,10 +91,6 @@ class _Tick:
 
 
 _TICK: Final = _Tick()
-
-
-class _Interrupted(Exception):  # noqa: N818 - it says something, it is no error
-    """A stop has been asked for: what was being caught up is left as it is."""
 
 
 class _StoreDown(Exception):  # noqa: N818 - as above
@@ -335,7 +332,7 @@ class Projection(GenServer, Generic[State]):
         What is published while this goes on comes with a hint of its own, so others get their turn in between.
 
         Raises:
-            _Interrupted: a stop has been asked for, which was noticed between two pages.
+            Interrupted: it is to end, which was noticed between two pages, or has been killed.
             _StoreDown: the store is dead for the time being.
         """
         view = self._view
@@ -350,6 +347,8 @@ class Projection(GenServer, Generic[State]):
             if view.torn:
                 raise  # a handler's own error
             raise _StoreDown(error) from error
+        if not self.actor_inbox.alive:
+            raise Interrupted  # killed meanwhile: its successor says that the end was reached, not this thread
         if view.phase != "live":
             view.phase = "live"
             self._announce()
@@ -365,8 +364,8 @@ class Projection(GenServer, Generic[State]):
                 self._apply(page)
                 self._answer_waiters()
                 self._save_if_due()
-                if view.seq < last and self._is_wanted_elsewhere():
-                    raise _Interrupted
+                if view.seq < last and self._is_to_end():
+                    raise Interrupted
         finally:
             measurements = {"duration": time.perf_counter() - began, "events": view.seq - first}
             self._execute(_CATCH_UP, measurements, seq=view.seq)
@@ -382,6 +381,8 @@ class Projection(GenServer, Generic[State]):
         with view:
             try:
                 apply(view, self._clauses, page)
+            except Interrupted:
+                raise
             except BaseException as error:
                 view.torn = True
                 view.failed(error)
@@ -401,11 +402,13 @@ class Projection(GenServer, Generic[State]):
             view.log_id = getattr(store, "log_id", None)
         view.snapshot_seq, view.phase = None, "catching_up"
 
-    def _is_wanted_elsewhere(self) -> bool:
+    def _is_to_end(self) -> bool:
+        """Tell whether a death is certain to follow, which will answer those who wait."""
         mailbox = self.actor_inbox
-        if mailbox.signals and not mailbox.stopping and mailbox.alive:
-            self._view.hint.give()  # the signal may be one that ends nothing: then go on after it
-        return mailbox.stopping or bool(mailbox.signals) or not mailbox.alive
+        return mailbox.stopping or not mailbox.alive or any(map(self._is_ended_by, mailbox.signals.copy()))
+
+    def _is_ended_by(self, signal: ExitSignal) -> bool:
+        return signal.source is self.actor_inbox.parent if self.trap_exit else signal.reason != NORMAL
 
     def _announce(self) -> None:
         view = self._view
@@ -422,7 +425,7 @@ class Projection(GenServer, Generic[State]):
         """Catch up; return `False` when that can't be done now, which *reply*, if any, then says."""
         try:
             self._catch_up()
-        except _Interrupted:
+        except Interrupted:
             return False  # whoever waits is answered by the death that comes
         except _StoreDown as down:
             if self._view.last_error is not down.error:
@@ -454,10 +457,10 @@ class Projection(GenServer, Generic[State]):
         try:
             snapshot = self._snapshot()
             if not self.actor_inbox.alive:
-                raise _Interrupted  # killed: what this thread still knows is nobody's business
+                raise Interrupted  # killed: what this thread still knows is nobody's business
             self.persist_snapshot(view.projection, snapshot)
             view.snapshot_seq = snapshot.seq
-        except (_Interrupted, Stop):
+        except (Interrupted, Stop):
             raise
         except Exception as error:  # noqa: BLE001 - a user's callback; it is logged and counted, and ends nothing
             failure = error
@@ -472,7 +475,7 @@ class Projection(GenServer, Generic[State]):
         if is_orderly(end.reason) and not view.torn and view.seq > (view.snapshot_seq or 0):
             try:
                 self._save()
-            except _Interrupted:
+            except Interrupted:
                 return
         super()._finish(end)
 
@@ -494,8 +497,7 @@ class Projection(GenServer, Generic[State]):
         return self._options.catch_up_after if soon is None else min(self._options.catch_up_after, soon)
 
     def _on_await(self, message: Await, reply: Reply) -> None:
-        if self._view.seq < message.seq:
-            self._try_to_catch_up()
+        self._try_to_catch_up()  # also when it has reached that number: in another log than the caller saw, perhaps
         ticket = next(self._tickets)
         if ticket % 100 == 0:  # now and then, drop those who have given up
             self._waiters = sorted(waiter for waiter in self._waiters if not waiter[2].done())

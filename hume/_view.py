@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
     from hume.actors._mailbox import Mailbox
 
-__all__ = ["Phase", "Status", "View"]
+__all__ = ["Interrupted", "Phase", "Status", "View"]
 
 Phase: TypeAlias = Literal["catching_up", "live", "stopped"]
+
+
+class Interrupted(Exception):
+    """The projection is to end, or has been killed: what was being caught up is left as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class View(Fold):
         self.log_id: Hashable = None
         self.hint = Hint(mailbox)
         self.torn = False  # a handler has raised: what it left of the state is shown to nobody
+        mailbox.at_death(self._interrupt)
 
     # -- the projection's thread
 
@@ -109,11 +114,16 @@ class View(Fold):
 
         He holds the turnstile while he waits for ``busy``; so by going through it before taking ``busy`` again the
         projection can't overtake him.
+
+        Raises:
+            Interrupted: it has been killed; so it leaves after the event in hand, not after the page.
         """
         self._busy.release()
         with self._turnstile:
             pass
         self._busy.acquire()
+        if not self.mailbox.alive:
+            raise Interrupted
 
     def failed(self, error: BaseException) -> None:
         """Note an error that does not end the projection."""
@@ -122,17 +132,23 @@ class View(Fold):
 
     # -- any other thread
 
+    def _interrupt(self) -> None:
+        self.waiting = True
+
     def copy(self, timeout: float | None) -> tuple[int, Any]:
         """Return the number of the last event applied, and a copy of the state; waits for the event in hand at most.
 
         Raises:
             Timeout: the event in hand took longer than *timeout* seconds.
             ActorDead: the projection died meanwhile.
+            BaseException: what a handler raised meanwhile, which ends the projection.
         """
         if not self._busy.acquire(blocking=False):
             self._wait_for_a_gap(timeout)
         try:
-            if self.torn or not self.mailbox.alive:
+            if self.torn and self.last_error is not None:
+                raise self.last_error
+            if not self.mailbox.alive:
                 raise self.mailbox.dead_error()
             return self.seq, isolated(self.state, self.copier)
         finally:
@@ -143,10 +159,14 @@ class View(Fold):
         deadline = time.monotonic() + limit
         in_time = self._turnstile.acquire(timeout=limit)
         if in_time:
-            self.waiting = True
-            in_time = self._busy.acquire(timeout=max(0.0, deadline - time.monotonic()))
-            self.waiting = False
-            self._turnstile.release()
+            try:  # the main thread may be torn out of its wait by a KeyboardInterrupt
+                self.waiting = True
+                in_time = self._busy.acquire(timeout=max(0.0, deadline - time.monotonic()))
+            finally:
+                self.waiting = False
+                if not self.mailbox.alive:
+                    self.waiting = True  # it died, and said so, perhaps just before the line above
+                self._turnstile.release()
         if not in_time:
             msg = f"{self.mailbox} was busy with one event, or with being read, for {timeout} seconds"
             raise Timeout(msg)

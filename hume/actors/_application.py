@@ -80,7 +80,7 @@ class Application(Supervisor):
         raise Stop(SHUTDOWN)
 
     _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
-        **Supervisor._handlers,  # noqa: SLF001 - its own base class
+        **Supervisor._handlers,
         _StopBy: _on_stop_by,
     }
 
@@ -134,7 +134,7 @@ def _stop_or_kill(mailbox: Mailbox, request: object, timeout: float | None) -> N
 
 
 def _patience(mailbox: Mailbox, deadline: float | None) -> float | None:
-    """Return the seconds to wait for one of many that stop in turn: as a supervisor does, and never all that are left."""
+    """Return the seconds to wait for one of many that stop in turn: as a supervisor does, but never all that are left."""
     has_others = getattr(mailbox.ref.actor_class, "child_type", None) == "supervisor"
     if deadline is None:
         return None if has_others else _WORKER_TIMEOUT
@@ -171,7 +171,7 @@ def _stop_in_turn(mailboxes: Iterable[Mailbox], deadline: float) -> None:
 
 
 def _locks() -> tuple[Any, ...]:
-    registries = _registry._lock, _table._lock, telemetry._lock, pykka.ActorRegistry._actor_refs_lock  # noqa: SLF001 - see above
+    registries = _registry._lock, _table._lock, telemetry._lock, pykka.ActorRegistry._actor_refs_lock
     return (_lock, *registries)
 
 
@@ -188,10 +188,10 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     global _root  # noqa: PLW0603 - the child has no application until it needs one
     _root = None
-    for ref in pykka.ActorRegistry._actor_refs:  # noqa: SLF001 - its lock is held, so it is whole
+    for ref in pykka.ActorRegistry._actor_refs:
         if isinstance(ref.actor_inbox, Mailbox):
             ref.actor_inbox.abandon()
-    pykka.ActorRegistry._actor_refs.clear()  # noqa: SLF001 - none of them has a thread here
+    pykka.ActorRegistry._actor_refs.clear()
     _registry.forget_all()
     _table.forget_all()
     set_current(None)  # an actor that forked lives on in the parent; its thread's copy is the child's main thread

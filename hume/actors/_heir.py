@@ -63,7 +63,8 @@ class HeirActor(GenServer):
     @staticmethod
     def _received(table: Table, from_ref: pykka.ActorRef[Any] | None) -> None:
         _log.debug("inherited table %r from %s", table.name, from_ref)
-        telemetry.execute(("hume", "heir", "received"), {"epoch": table.epoch}, {"table": table.name, "from_ref": from_ref})
+        about = {"table": table.name, "from_ref": from_ref}
+        telemetry.execute(("hume", "heir", "received"), {"epoch": table.epoch}, about)
 
 
 _table.set_patient_heir(HeirActor)

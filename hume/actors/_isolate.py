@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -22,7 +22,7 @@ T = TypeVar("T")
 ATOMS: Final = frozenset(
     {
         bool, bytes, complex, float, int, range, str, type, type(None), type(...), type(NotImplemented),
-        datetime.date, datetime.timedelta, datetime.timezone,
+        dt.date, dt.timedelta, dt.timezone,
         decimal.Decimal, fractions.Fraction, uuid.UUID,
         types.FunctionType, types.BuiltinFunctionType,
     }
@@ -46,7 +46,7 @@ def is_immutable(value: object) -> bool:
         return _all_immutable(value)  # type: ignore[arg-type]  # a tuple or a frozenset, as just seen
     if isinstance(value, enum.Enum | type):
         return True
-    if kind is datetime.datetime or kind is datetime.time:
+    if kind is dt.datetime or kind is dt.time:
         return type(value.tzinfo) in ATOMS  # type: ignore[attr-defined]  # somebody's own tzinfo may be anything
     if isinstance(value, tuple):
         # a namedtuple; where there is a __dict__ an attribute can be added at any time
@@ -55,7 +55,7 @@ def is_immutable(value: object) -> bool:
 
 
 def _is_frozen(value: object) -> bool:
-    names = _frozen_fields(type(value))
+    names = _frozen_fields(type(value))  # type: ignore[arg-type]  # mypy takes the instances' __hash__ for the class's
     if names is None:
         return False
     # an attribute beside the fields, if there can be one, may hold anything; a field that was never set holds nothing
@@ -65,9 +65,9 @@ def _is_frozen(value: object) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _frozen_fields(kind: type) -> frozenset[str] | None:
-    """Return the names of a frozen dataclass's fields; `None` for a class of another kind, or whose values hold more."""
+    """Return the names of a frozen dataclass's fields; `None` for any other class, and where values may hold more."""
     parameters = vars(kind).get("__dataclass_params__")  # not inherited: a subclass that is no dataclass is not frozen
-    if parameters is None or not parameters.frozen or kind.__new__ is not object.__new__:
+    if parameters is None or not parameters.frozen or any("__new__" in vars(base) for base in kind.__mro__[:-1]):
         return None  # (what has a __new__ of its own may be a list, a dict, an exception as well)
     names = frozenset(kind.__dataclass_fields__)  # type: ignore[attr-defined]  # a dataclass, as just seen
     for base in kind.__mro__[:-1]:
@@ -81,7 +81,7 @@ def _frozen_fields(kind: type) -> frozenset[str] | None:
 
 
 def _all_immutable(values: Iterable[object]) -> bool:
-    for value in values:
+    for value in values:  # noqa: SIM110 - a generator in all() would double the cost
         if type(value) not in ATOMS and not is_immutable(value):
             return False
     return True

@@ -378,7 +378,10 @@ class Mailbox:
 
     def kill(self) -> bool:
         """End the actor here and now, whatever its thread is doing; the thread leaves when it next looks around."""
-        return self.die(KILLED)
+        if self.die(KILLED):
+            return True
+        self.wait(None)  # another thread is at it: when this returns, too, it is dead for everybody
+        return False
 
     def abandon(self) -> None:
         """Make the actor dead in a child of `os.fork`, where it has no thread, whatever its locks looked like."""

@@ -67,7 +67,9 @@ def claim(name: Hashable, mailbox: Mailbox, what: object = None) -> None:
         ActorDead: the actor is dead.
     """
     with _lock:
-        holder = _holders.setdefault(name, mailbox)
+        holder = _holders.get(name)
+        if holder is None or not holder.alive:  # dead: its tables have moved, only its release has not come by yet
+            holder = _holders[name] = mailbox
     if holder is not mailbox:
         raise AlreadyStarted(f"name {name!r}" if what is None else what, holder.ref)
     if not mailbox.at_death(lambda: _release(name, mailbox)):

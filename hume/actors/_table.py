@@ -90,7 +90,8 @@ class Table(Mapping[Hashable, Any]):
                 with _lock:
                     holder = _named.setdefault(name, self)
                 if holder is not self:
-                    raise AlreadyStarted(f"table {name!r}", holder.owner)
+                    # it has no owner while it waits for the application's heir
+                    raise AlreadyStarted(f"table {name!r}", holder.owner)  # type: ignore[arg-type]
             if not owner.add_table(self):
                 self._drop_locked()
                 raise owner.dead_error()
@@ -315,7 +316,7 @@ class Table(Mapping[Hashable, Any]):
             named = self.name is not None and _named.get(self.name) is self
             assert named == (self.name is not None and not self._deleted)
             assert (self in _waiting) == (owner is None and not self._deleted)
-            assert owner is None or (owner.alive and self in owner._tables)  # noqa: SLF001 - one record, two places
+            assert owner is None or (owner.alive and self in owner._tables)
             assert not (self._deleted and (owner or self._rows))
 
 
@@ -349,12 +350,12 @@ def take(name: Hashable) -> tuple[Table, Mailbox]:
     if table is None:
         raise NotFound(name)
     with table.lock:
-        owner = table._owner  # noqa: SLF001 - its own module
+        owner = table._owner
         with _lock:
             waits = table in _waiting
         if not waits and (owner is None or owner is not find(_patient_heir)):
             raise NotFound(name)
-        if not table._move_locked(me):  # noqa: SLF001 - its own module
+        if not table._move_locked(me):
             raise me.dead_error()
         with _lock:
             _waiting.pop(table, None)
@@ -373,7 +374,7 @@ def adopt_waiting(heir: Mailbox) -> list[Table]:
     adopted = []
     for table in waiting:
         with table.lock, _lock:
-            if table in _waiting and table._move_locked(heir):  # noqa: SLF001 - its own module
+            if table in _waiting and table._move_locked(heir):
                 del _waiting[table]
                 adopted.append(table)
     return adopted
@@ -385,8 +386,8 @@ def drop_waiting() -> None:
         waiting = list(_waiting)
     for table in waiting:
         with table.lock:
-            if table._owner is None:  # noqa: SLF001 - its own module
-                table._drop_locked()  # noqa: SLF001 - its own module
+            if table._owner is None:
+                table._drop_locked()
 
 
 def forget_all() -> None:
