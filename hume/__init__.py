@@ -66,6 +66,7 @@ from hume.errors import (
     ChildRestarting,
     ChildRunning,
     HumeError,
+    IdConflict,
     InvalidStore,
     MaxChildren,
     NotFound,
@@ -80,9 +81,11 @@ from hume.errors import (
     UnexpectedSequence,
     UnknownEvent,
 )
-from hume.stores import Event, EventStore, EventStoreActor, validate_store
+from hume.stores import ALL, EXISTS, Event, EventStore, EventStoreActor, prefix, validate_store
 
 __all__ = [
+    "ALL",
+    "EXISTS",
     "ActorDead",
     "AlreadyPresent",
     "AlreadyStarted",
@@ -99,6 +102,7 @@ __all__ = [
     "GenServer",
     "HeirActor",
     "HumeError",
+    "IdConflict",
     "InvalidStore",
     "MaxChildren",
     "NotFound",
@@ -123,6 +127,7 @@ __all__ = [
     "evolve",
     "handles",
     "kill",
+    "prefix",
     "publish",
     "publish_many",
     "query",

@@ -14,7 +14,8 @@ from hume.actors._calls import await_start, call_mailbox
 from hume.actors._mailbox import Mailbox, current
 from hume.actors._registry import Server, check_timeout, mailbox_of
 from hume.errors import CallingSelf, Timeout
-from hume.stores._event_store import check_expect_seq, check_stream, metadata_argument, resolve
+from hume.stores._batch import check_expect_seq, check_stream
+from hume.stores._event_store import metadata_argument, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -202,9 +203,9 @@ def status(server: Server) -> Status:
     return _view(mailbox).status()
 
 
-def _view(mailbox: Mailbox) -> View:
+def _view(mailbox: Mailbox, timeout: float | None = 5.0) -> View:
     if mailbox.face is None:
-        await_start(mailbox)
+        await_start(mailbox, timeout)
     view = mailbox.face
     if not isinstance(view, View):
         msg = f"{mailbox} is no projection"
@@ -212,21 +213,21 @@ def _view(mailbox: Mailbox) -> View:
     return view
 
 
-def _projection(server: Server) -> tuple[Mailbox, View]:
+def _projection(server: Server, timeout: float | None = 5.0) -> tuple[Mailbox, View]:
     mailbox = mailbox_of(server)
-    return mailbox, _view(mailbox)
+    return mailbox, _view(mailbox, timeout)
 
 
 def _call(server: Server, message: object, timeout: float | None) -> Any:
     check_timeout(timeout)
-    return call_mailbox(_projection(server)[0], message, timeout)
+    return call_mailbox(_projection(server, timeout)[0], message, timeout)
 
 
 def _read(server: Server, timeout: float | None, dirty: bool, at_least: int | None) -> tuple[int, Any]:  # noqa: FBT001 - private
     check_timeout(timeout)
     if at_least is not None:
         _check_at_least(at_least, dirty)
-    mailbox, view = _projection(server)
+    mailbox, view = _projection(server, timeout)
     if mailbox is current():
         msg = f"{mailbox} would wait for itself; in its own callbacks use self.state"
         raise CallingSelf(msg)
@@ -234,7 +235,7 @@ def _read(server: Server, timeout: float | None, dirty: bool, at_least: int | No
         return view.copy(timeout)
     if at_least is None:
         store = resolve(view.store)
-        target = store.last_seq(view.stream)
+        target = view.feed.last(store)
         if view.seq == target and view.phase == "live" and view.log_id == getattr(store, "log_id", None):
             return view.copy(timeout)
     else:

@@ -136,7 +136,7 @@ def handlers_of(cls: type) -> dict[type, str]:
 class Clauses:
     """How one projection handles an event: ``step(payload, state)`` is the new state, `None` if no clause fits."""
 
-    __slots__ = ("_by_type", "_owner", "_strict", "step")
+    __slots__ = ("_by_type", "_owner", "_strict", "step", "whole")
 
     def __init__(self, instance: Any, handlers: Mapping[type, str], *, strict: bool) -> None:
         self._owner = type(instance).__name__
@@ -144,7 +144,12 @@ class Clauses:
         self._by_type: dict[type, Callable[[Any, Any], Any] | None] = {
             kind: getattr(instance, name) for kind, name in handlers.items()
         }
-        handle_event: Callable[[Any, Any], Any] = self._by_clause if handlers else instance.handle_event
+        self.whole: bool = instance.__hume_recorded__  # step gets the event, not just its payload
+        handle_event: Callable[[Any, Any], Any]
+        if self.whole:
+            handle_event = instance.handle_recorded
+        else:
+            handle_event = self._by_clause if handlers else instance.handle_event
         self.step = handle_event if strict else _skipping(handle_event)
 
     def _by_clause(self, payload: Any, state: Any) -> Any:

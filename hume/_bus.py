@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from hume.actors._mailbox import Mailbox
+    from hume.stores._selector import Selector
 
-__all__ = ["LOOK", "Hint", "subscribe", "tell"]
+__all__ = ["LOOK", "Hint", "subscribe", "subscribe_selector", "tell"]
 
 
 class Look:
@@ -29,6 +30,7 @@ LOOK: Final = Look()
 # Written under the lock, always by putting a new tuple in place; read without it: a publisher sees the old one or the
 # new one. A projection subscribes before it first reads its log, so a publisher that saw the old one was early enough.
 _subscribers: dict[Hashable, tuple[Hint, ...]] = {}
+_selectors: tuple[tuple[Selector, Hint], ...] = ()  # those who follow several streams
 _lock: Final = allocate_lock()
 
 
@@ -73,7 +75,26 @@ def _unsubscribe(stream: Hashable, hint: Hint) -> None:
             _subscribers.pop(stream, None)
 
 
+def subscribe_selector(selector: Selector, hint: Hint, mailbox: Mailbox) -> None:
+    """Have *hint* given whenever a selected stream grows, until the mailbox's actor dies."""
+    global _selectors  # noqa: PLW0603 - as _subscribers, which can be changed in place
+    entry = (selector, hint)
+    with _lock:
+        _selectors = (*_selectors, entry)
+    if not mailbox.at_death(lambda: _unsubscribe_selector(entry)):
+        _unsubscribe_selector(entry)
+
+
+def _unsubscribe_selector(entry: tuple[Selector, Hint]) -> None:
+    global _selectors  # noqa: PLW0603 - as above
+    with _lock:
+        _selectors = tuple(other for other in _selectors if other is not entry)
+
+
 def tell(stream: Hashable) -> None:
     """Tell whoever follows *stream* that it grew."""
     for hint in _subscribers.get(stream, ()):
         hint.give()
+    for selector, hint in _selectors:
+        if stream in selector:
+            hint.give()

@@ -14,8 +14,9 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from hume import telemetry
 from hume._behaviour import Clauses, Options, handlers_of, merge
-from hume._bus import Look, subscribe
-from hume._replay import apply, in_order
+from hume._bus import Look
+from hume._feed import Feed, feed_of
+from hume._replay import apply
 from hume._snapshot import Snapshot, SnapshotPolicy, SnapshotStore, SnapshotTable
 from hume._view import Interrupted, View
 from hume.actors._child_spec import Backoff, ChildSpec
@@ -25,7 +26,7 @@ from hume.actors._mailbox import current
 from hume.actors._registry import acting, claim
 from hume.actors._signals import NORMAL, is_orderly
 from hume.errors import ActorDead
-from hume.stores._event_store import DirectStore, check_stream, resolve
+from hume.stores._event_store import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -56,7 +57,7 @@ _UNKNOWN = ("hume", "projection", "unknown_event")
 class Settings:
     """What a projection is started with."""
 
-    stream: Hashable
+    feed: Feed
     projection: Hashable
     options: Options
 
@@ -136,6 +137,7 @@ class Projection(GenServer, Generic[State]):
 
     __hume_options__: ClassVar[Options] = Options()
     __hume_handlers__: ClassVar[Mapping[type, str]] = {}
+    __hume_recorded__: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Take the class's options, and find its `handles` methods.
@@ -146,8 +148,10 @@ class Projection(GenServer, Generic[State]):
         super().__init_subclass__()
         cls.__hume_options__ = merge(cls.__hume_options__, options)
         cls.__hume_handlers__ = handlers_of(cls)
-        if cls.__hume_handlers__ and cls.handle_event is not Projection.handle_event:
-            msg = f"{cls.__name__} has handle_event and @handles methods; an event goes to one or to the others"
+        cls.__hume_recorded__ = cls.handle_recorded is not Projection.handle_recorded
+        ways = (bool(cls.__hume_handlers__), cls.handle_event is not Projection.handle_event, cls.__hume_recorded__)
+        if sum(ways) > 1:
+            msg = f"{cls.__name__} must have one of handle_event, handle_recorded and @handles methods"
             raise TypeError(msg)
 
     # -- callbacks
@@ -159,6 +163,10 @@ class Projection(GenServer, Generic[State]):
 
     def handle_event(self, payload: Any, state: State) -> State | None:
         """Return the state after the event; `None` (a ``match`` that fell through) says that no clause handles it."""
+
+    def handle_recorded(self, event: Event, state: State) -> State | None:
+        """Return the state after the event; override this instead of `handle_event` to get the event as recorded."""
+        return self.handle_event(event.payload, state)
 
     def on_init(self, projection: Hashable) -> None:
         """Do what is to be done when the state has been restored from its snapshot, before catching up."""
@@ -195,7 +203,7 @@ class Projection(GenServer, Generic[State]):
         """Start a projection and return its ref; catching up goes on after that.
 
         Args:
-            stream: the stream that it follows.
+            stream: the stream that it follows: one; or, in global order, a list of several, ``prefix(...)`` or `ALL`.
             projection: its identity, by which its snapshots are kept; default: class and stream.
             name: by which it can be addressed.
             timeout: seconds that restoring its state may take; `None`: no limit.
@@ -208,7 +216,7 @@ class Projection(GenServer, Generic[State]):
             ActorDead: the store is dead, or nobody has its name.
         """
         settings = cls._settings(stream, projection, options)
-        resolve(settings.options.store)
+        settings.feed.check(resolve(settings.options.store))
         return cls._spawn((settings,), {}, name, timeout, None)
 
     @classmethod
@@ -223,7 +231,7 @@ class Projection(GenServer, Generic[State]):
     ) -> Any:
         """Start a projection as `start` does, linked to the calling actor, or else to the application."""
         settings = cls._settings(stream, projection, options)
-        resolve(settings.options.store)
+        settings.feed.check(resolve(settings.options.store))
         return cls._spawn((settings,), {}, name, timeout, acting(current()))
 
     @classmethod
@@ -244,14 +252,14 @@ class Projection(GenServer, Generic[State]):
         if stream is _MISSING:
             msg = f"{cls.__name__} needs stream=, the stream that it follows"
             raise TypeError(msg)
-        check_stream(stream)
+        feed = feed_of(stream)
         if projection is None:
-            projection = (f"{cls.__module__}.{cls.__qualname__}", stream)
+            projection = (f"{cls.__module__}.{cls.__qualname__}", feed.stream)
         merged = merge(cls.__hume_options__, options, ("stream", "projection", "name", "timeout"))
         if merged.store is None:
             msg = f"{cls.__name__} needs a store: give store= in its class line or at the start"
             raise TypeError(msg)
-        return Settings(stream, projection, merged)
+        return Settings(feed, projection, merged)
 
     def _claim_names(self, name: Hashable) -> None:
         settings: Settings = self._init_arguments[0][0]
@@ -269,12 +277,12 @@ class Projection(GenServer, Generic[State]):
         began = time.perf_counter()
         mailbox, options = self.actor_inbox, settings.options
         self._options = options
-        self._view = View(mailbox, settings.projection, settings.stream, options.store, options.copy_state)
+        self._view = View(mailbox, settings.projection, settings.feed, options.store, options.copy_state)
         self._clauses = Clauses(self, self.__hume_handlers__, strict=options.strict)
         self._policy = SnapshotPolicy(options.snapshot_every, options.snapshot_after, self.clock.monotonic())
         self._waiters: list[tuple[int, int, Reply]] = []  # a heap: the nearest number first
         self._tickets = itertools.count()
-        subscribe(settings.stream, self._view.hint, mailbox)  # before the log is read, so that no hint is missed
+        settings.feed.subscribe(self._view.hint, mailbox)  # before the log is read, so that no hint is missed
         store = resolve(options.store)
         self._snapshots: SnapshotStore = self._snapshot_store(store)
         self._restore(store)
@@ -318,7 +326,7 @@ class Projection(GenServer, Generic[State]):
             if found is not None and wanted is not None and found != wanted:
                 _log.warning("%s ignores a snapshot of another %s: %r, not %r", self, field, found, wanted)
                 return None
-        last = store.last_seq(view.stream)
+        last = view.feed.last(store)
         if snapshot.seq > last:
             _log.warning("%s ignores a snapshot at %d, ahead of its log at %d", self, snapshot.seq, last)
             return None
@@ -338,7 +346,7 @@ class Projection(GenServer, Generic[State]):
         view = self._view
         try:
             store = resolve(view.store)
-            last = store.last_seq(view.stream)
+            last = view.feed.last(store)
             if last < view.seq or getattr(store, "log_id", None) != view.log_id:
                 self._start_over(store)
             if last > view.seq:
@@ -358,10 +366,10 @@ class Projection(GenServer, Generic[State]):
         view.phase = "catching_up"
         try:
             while view.seq < last:
-                page = self._page(store, min(_PAGE, last - view.seq))
-                if not page:
-                    break
-                self._apply(page)
+                page, end = view.feed.page(store, view.seq, min(_PAGE, last - view.seq))
+                if end <= view.seq:
+                    break  # a store of somebody's own that has less than it says
+                self._apply(page, end)
                 self._answer_waiters()
                 self._save_if_due()
                 if view.seq < last and self._is_to_end():
@@ -370,23 +378,18 @@ class Projection(GenServer, Generic[State]):
             measurements = {"duration": time.perf_counter() - began, "events": view.seq - first}
             self._execute(_CATCH_UP, measurements, seq=view.seq)
 
-    def _page(self, store: EventStore, limit: int) -> Sequence[Event]:
-        view = self._view
-        if isinstance(store, DirectStore):
-            return store.page(view.stream, view.seq, limit)
-        return in_order(itertools.islice(store.events(view.stream, view.seq, limit), limit), view.seq)
-
-    def _apply(self, page: Sequence[Event]) -> None:
+    def _apply(self, page: Sequence[Event], end: int) -> None:
         view, unknown = self._view, self._view.unknown
         with view:
             try:
                 apply(view, self._clauses, page)
+                view.seq = end  # beyond the last event, where what follows is not selected
             except Interrupted:
                 raise
             except BaseException as error:
                 view.torn = True
                 view.failed(error)
-                error.add_note(f"{self} was handling event {view.seq + 1} of stream {view.stream!r}")
+                error.add_note(f"{self} was handling event {view.seq + 1} of stream {view.feed.stream!r}")
                 raise
         view.applied += len(page)
         self._policy.events += len(page)
@@ -558,5 +561,5 @@ class Projection(GenServer, Generic[State]):
 
     def _execute(self, event: telemetry.EventName, measurements: Mapping[str, Any], **more: Any) -> None:
         if telemetry.attached(event):
-            about = {"projection": self._view.projection, "stream": self._view.stream, **more}
+            about = {"projection": self._view.projection, "stream": self._view.feed.stream, **more}
             telemetry.execute(event, measurements, about)

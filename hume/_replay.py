@@ -11,7 +11,7 @@ from hume._behaviour import Clauses, bare
 from hume._snapshot import Snapshot
 from hume.actors._isolate import isolated
 from hume.errors import StaleEvent
-from hume.stores._event import Event, as_event
+from hume.stores._event import SEQ, Event, as_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,12 +27,13 @@ _REPLAY = ("hume", "projection", "replay")
 
 
 class Fold:
-    """A state, and the number of the last event in it."""
+    """A state, and the number of the last event in it (its position, where several streams are folded)."""
 
-    __slots__ = ("seq", "state", "unknown", "waiting")
+    __slots__ = ("cursor", "event", "seq", "state", "unknown", "waiting")
 
-    def __init__(self, seq: int, state: Any) -> None:
-        self.seq, self.state = seq, state
+    def __init__(self, seq: int, state: Any, cursor: int = SEQ) -> None:
+        self.seq, self.state, self.cursor = seq, state, cursor
+        self.event: Event | None = None  # that is being handled
         self.unknown = 0  # events that no clause handles, and that were skipped
         self.waiting = False  # somebody wants to read in between
 
@@ -42,24 +43,25 @@ class Fold:
 
 def apply(fold: Fold, clauses: Clauses, events: Sequence[Event]) -> None:
     """Apply events in order. If a handler raises, the fold stands at the event before, with a state to throw away."""
-    step, state, event = clauses.step, fold.state, None
+    step, whole, state, cursor = clauses.step, clauses.whole, fold.state, fold.cursor
     try:
-        for event in events:
-            new = step(event[1], state)  # event[1] is its payload; by index, as this line is the library's hottest
+        for event in events:  # the library's hottest lines; event[1] is its payload
+            fold.event = event
+            new = step(event if whole else event[1], state)
             if new is None:
                 new = clauses.unknown(event, state)  # raises, or skips the event
                 fold.unknown += 1
             state = new
             if fold.waiting:
-                fold.seq, fold.state = event[0], state
+                fold.seq, fold.state = event[cursor], state
                 fold.give_way()
+        if events:
+            fold.seq = event[cursor]
     except BaseException:
-        fold.state = state
-        if event is not None:
-            fold.seq = event.seq - 1
+        fold.seq = event[cursor] - 1
         raise
-    if event is not None:
-        fold.seq, fold.state = event[0], state
+    finally:
+        fold.state, fold.event = state, None
 
 
 def evolve(cls: type[Projection[S]], event: Any, snapshot: Snapshot[S] | None, strict: bool = True) -> Snapshot[S]:  # noqa: FBT001, FBT002 - the design fixes the signature
@@ -120,11 +122,16 @@ def in_order(items: Iterable[Any], after: int) -> list[Event]:
         StaleEvent: a number is not above *after*, or the one before it.
         TypeError: an item is neither an `Event` nor a ``(seq, payload)`` pair.
     """
-    events = []
+    events: list[Event] = []
     for item in items:
         event = as_event(item)
-        if event.seq <= after:
+        if event.seq <= after and not _is_sibling(event, events):
             raise StaleEvent(event.seq, after)
         after = event.seq
         events.append(event)
     return events
+
+
+def _is_sibling(event: Event, before: Sequence[Event]) -> bool:
+    """Tell whether an event is, with the one before it, one of those into which an upcaster split an older one."""
+    return bool(before) and event.id is not None and (before[-1].id, before[-1].seq) == (event.id, event.seq)

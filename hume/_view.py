@@ -16,6 +16,7 @@ from hume.errors import Timeout
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from hume._feed import Feed
     from hume.actors._mailbox import Mailbox
 
 __all__ = ["Interrupted", "Phase", "Status", "View"]
@@ -68,6 +69,7 @@ class View(Fold):
         "applied",
         "copier",
         "errors",
+        "feed",
         "hint",
         "last_error",
         "log_id",
@@ -76,7 +78,6 @@ class View(Fold):
         "projection",
         "snapshot_seq",
         "store",
-        "stream",
         "torn",
     )
 
@@ -84,12 +85,12 @@ class View(Fold):
         self,
         mailbox: Mailbox,
         projection: Hashable,
-        stream: Hashable,
+        feed: Feed,
         store: Any,
         copier: Callable[[Any], Any] | None,
     ) -> None:
-        super().__init__(0, None)
-        self.mailbox, self.projection, self.stream, self.store, self.copier = mailbox, projection, stream, store, copier
+        super().__init__(0, None, feed.cursor)
+        self.mailbox, self.projection, self.feed, self.store, self.copier = mailbox, projection, feed, store, copier
         self._busy = allocate_lock()
         self._turnstile = allocate_lock()
         self.applied = self.errors = 0
@@ -175,7 +176,7 @@ class View(Fold):
         """Return what the projection is doing."""
         return Status(
             self.projection,
-            self.stream,
+            self.feed.stream,
             self.seq,
             self.snapshot_seq,
             self.phase if self.mailbox.alive else "stopped",

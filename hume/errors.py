@@ -21,6 +21,7 @@
     ├── TelemetryError                                    a handler id that is taken, or unknown
     ├── InvalidStore                                      the object is no event store
     ├── UnexpectedSequence                                the stream has moved on: read again and retry
+    ├── IdConflict                                        an id is known with another payload
     ├── UnknownEvent                                      no clause of the projection handles the event
     └── StaleEvent                                        the event is in the snapshot already
 
@@ -46,6 +47,7 @@ __all__ = [
     "ChildRestarting",
     "ChildRunning",
     "HumeError",
+    "IdConflict",
     "InvalidStore",
     "MaxChildren",
     "NotFound",
@@ -207,6 +209,15 @@ class UnexpectedSequence(HumeError):
     def __init__(self, stream: Hashable, expected: object, actual: int) -> None:
         self.stream, self.expected, self.actual = stream, expected, actual
         super().__init__(f"stream {stream!r} is at {actual}, expected {expected}; read it again and retry")
+
+
+class IdConflict(HumeError):
+    """An event's id is in the stream already, with another payload, or without the rest of its batch."""
+
+    def __init__(self, stream: Hashable, event_id: object, *, known: bool) -> None:
+        self.stream, self.id = stream, event_id
+        why = "is there with another payload" if known else "is new, while others of its batch are there"
+        super().__init__(f"stream {stream!r}: id {event_id} {why}; nothing was appended")
 
 
 class UnknownEvent(HumeError):

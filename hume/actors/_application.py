@@ -134,7 +134,7 @@ def _stop_or_kill(mailbox: Mailbox, request: object, timeout: float | None) -> N
 
 
 def _patience(mailbox: Mailbox, deadline: float | None) -> float | None:
-    """Return the seconds to wait for one of many that stop in turn: as a supervisor does, but never all that are left."""
+    """Return the seconds to wait for one of many that stop in turn: as a supervisor would, but never all that is left."""
     has_others = getattr(mailbox.ref.actor_class, "child_type", None) == "supervisor"
     if deadline is None:
         return None if has_others else _WORKER_TIMEOUT

@@ -53,7 +53,7 @@ class Table(Mapping[Hashable, Any]):
     such threads may use it as their own.
 
     When its owner dies, whatever the reason, the heir becomes the owner and gets a `Transfer`; without a heir, or with
-    a dead one, the table is deleted. (The tables of the application's own heir wait for it while it is being restarted.)
+    a dead one, the table is deleted. (The tables of the application's own heir wait for it while it is restarted.)
 
     Args:
         name: any hashable; unique among live tables, and found by `Table.whereis`. `None`: no name.

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
     from datetime import datetime
 
-__all__ = ["Event", "Origin", "as_event", "new_event"]
+__all__ = ["POSITION", "SEQ", "Event", "Origin", "as_event", "new_event"]
 
-_SEQ, _PAYLOAD, _STREAM, _ID, _RECORDED_AT, _METADATA, _POSITION = range(7)
+SEQ, PAYLOAD, STREAM, ID, RECORDED_AT, METADATA, POSITION = range(7)  # where a field stands in the tuple
 
 
 class Origin:
@@ -79,26 +79,36 @@ class Event(tuple[Any, ...]):
         @property
         def position(self) -> int | None: ...
     else:
-        seq = property(itemgetter(_SEQ), doc="Its number in its stream.")
-        payload = property(itemgetter(_PAYLOAD), doc="What was appended.")
-        stream = property(itemgetter(_STREAM), doc="Its stream.")
-        recorded_at = property(itemgetter(_RECORDED_AT), doc="When it was appended, in UTC.")
-        position = property(itemgetter(_POSITION), doc="Its number in its store.")
+        seq = property(itemgetter(SEQ), doc="Its number in its stream.")
+        payload = property(itemgetter(PAYLOAD), doc="What was appended.")
+        stream = property(itemgetter(STREAM), doc="Its stream.")
+        recorded_at = property(itemgetter(RECORDED_AT), doc="When it was appended, in UTC.")
+        position = property(itemgetter(POSITION), doc="Its number in its store.")
 
     @property
     def id(self) -> uuid.UUID | None:
         """Its UUID."""
-        origin = self[_ID]
-        return origin.event_id(self[_POSITION]) if isinstance(origin, Origin) else origin
+        origin = self[ID]
+        return origin.event_id(self[POSITION]) if isinstance(origin, Origin) else origin
 
     @property
     def metadata(self) -> dict[str, Any]:
         """A copy of what was said about it."""
-        return isolated(self[_METADATA] or {})
+        return isolated(self[METADATA] or {})
+
+    @property
+    def correlation_id(self) -> Any:
+        """The id of the event that began the chain of events which led to this one; `None`: it began one."""
+        return (self[METADATA] or {}).get("correlation_id")
+
+    @property
+    def causation_id(self) -> Any:
+        """The id of the event that was being handled when this one was appended; `None`: none was."""
+        return (self[METADATA] or {}).get("causation_id")
 
     def with_payload(self, payload: Any) -> Event:
         """Return the same event with another payload."""
-        return tuple.__new__(Event, (self[_SEQ], payload, *self[_STREAM:]))
+        return tuple.__new__(Event, (self[SEQ], payload, *self[STREAM:]))
 
     def __repr__(self) -> str:
         return f"Event(seq={self.seq}, payload={self.payload!r}, stream={self.stream!r})"

@@ -13,14 +13,15 @@ from hume.errors import ActorDead, InvalidStore
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from uuid import UUID
 
     from hume.stores._event import Event
+    from hume.stores._selector import Selector
 
 __all__ = [
     "DirectStore",
     "EventStore",
-    "check_expect_seq",
-    "check_stream",
+    "FullEventStore",
     "metadata_argument",
     "resolve",
     "validate_store",
@@ -31,13 +32,16 @@ _METHODS: Final = ("append", "events", "last_seq")
 
 @runtime_checkable
 class EventStore(Protocol):
-    """What an object must have to be a store: an actor, or any other object whose methods threads may call at once."""
+    """What an object must have to be a store: an actor, or any other object whose methods threads may call at once.
+
+    A stream is any hashable (in a durable store: a string that is not empty); its events have the numbers 1, 2, 3, ...
+    Hume's own stores have all of `FullEventStore`; a projection of one stream needs no more than this.
+    """
 
     def append(self, stream: Hashable, payloads: Sequence[Any], expect_seq: int | None = None) -> int:
         """Append all payloads to a stream, or none, and return the last one's number.
 
-        They get the next numbers, 1, 2, 3, ..., without a gap. An empty batch changes nothing and returns the stream's
-        last number.
+        They get the next numbers, without a gap. An empty batch changes nothing and returns the stream's last number.
 
         Raises:
             UnexpectedSequence: *expect_seq* is not the stream's last number (0: it is empty). Nothing was changed.
@@ -54,10 +58,99 @@ class EventStore(Protocol):
         """Return the number of the stream's last event; 0 for a stream that has none."""
 
 
+@runtime_checkable
+class FullEventStore(Protocol):
+    """The whole contract: with ids that make an append repeatable, several streams at once, and a global order.
+
+    Each event also has a position in its store: 1, 2, 3, ... A reader that has seen position p has seen everything
+    below it, whatever writers do.
+    """
+
+    def append(
+        self,
+        stream: Hashable,
+        payloads: Iterable[Any],
+        expect_seq: Any = None,
+        *,
+        ids: Iterable[UUID] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Append all payloads to a stream, or none, and return the last one's number.
+
+        Args:
+            stream: the stream.
+            payloads: any number; none changes nothing and returns the stream's last number.
+            expect_seq: the stream's last number must be this (0: no such stream), or ``EXISTS``: it has events.
+            ids: one for each payload. If the stream has events with all of these ids and payloads already, this is a
+                success that stores nothing and returns the number that the last one has had.
+            metadata: what is said about each of them. Within a projection that is handling an event, ``correlation_id``
+                and ``causation_id`` are added.
+
+        Raises:
+            UnexpectedSequence: the stream is not where *expect_seq* says.
+            IdConflict: the stream has an id with another payload, or a part of the ids only.
+            TypeError, ValueError: an argument is not allowed. In every case nothing was changed.
+        """
+
+    def append_many(
+        self, batches: Iterable[tuple[Hashable, Iterable[Any], Any]], *, metadata: Mapping[str, Any] | None = None
+    ) -> list[int]:
+        """Append to several streams, all or nothing: ``(stream, payloads, expect_seq)`` each; return the last numbers.
+
+        Raises:
+            UnexpectedSequence, TypeError, ValueError: as `append`; nothing was changed in any stream.
+        """
+
+    def events(
+        self,
+        stream: Hashable,
+        after: int = 0,
+        limit: int | None = None,
+        backward: bool = False,  # noqa: FBT001, FBT002 - the contract fixes the signature
+    ) -> Iterable[Event]:
+        """Yield the events whose number is greater than *after*, at most *limit* of them.
+
+        Ascending; or, *backward*, from the end of the stream down. A batch is seen whole or not at all, unless *limit*
+        cuts it.
+        """
+
+    def all_events(
+        self,
+        after: int = 0,
+        limit: int | None = None,
+        streams: Iterable[Hashable] | None = None,
+        prefix: str | None = None,
+    ) -> Iterable[Event]:
+        """Yield the events whose position is greater than *after*, in the order of positions, at most *limit* of them.
+
+        Of all streams; or of *streams*; or of those whose name begins with *prefix*.
+        """
+
+    def last_seq(self, stream: Hashable) -> int:
+        """Return the number of the stream's last event; 0 for a stream that has none."""
+
+    def last_position(self) -> int:
+        """Return the position of the store's last event; 0 if it has none."""
+
+    def streams(self, prefix: str | None = None) -> Iterable[Hashable]:
+        """Return the streams that have events: strings in alphabetical order, then others in order of appearance.
+
+        With *prefix* those that are strings beginning with it.
+        """
+
+
 class DirectStore:
     """The face of a store actor whose methods any thread may run where it is, without a message."""
 
     __slots__ = ()
+
+    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Sequence[Event], int]:
+        """Return events that follow number *after*, about *limit*, and the number up to which these are all there are."""
+        raise NotImplementedError
+
+    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Sequence[Event], int]:
+        """Return selected events that follow position *after*, and the position up to which these are all there are."""
+        raise NotImplementedError
 
 
 class _ActorStore:
@@ -130,30 +223,6 @@ def validate_store(store: Any) -> None:
         ActorDead: it is a dead actor, or a name that nobody has.
     """
     resolve(store)
-
-
-def check_stream(stream: Hashable) -> None:
-    """Refuse what can't name a stream."""
-    try:
-        hash(stream)
-    except TypeError:
-        msg = f"a stream is one hashable name, not {stream!r}"
-        raise TypeError(msg) from None
-    if stream is None:
-        msg = "a stream must have a name, not None"
-        raise TypeError(msg)
-
-
-def check_expect_seq(expect_seq: object) -> None:
-    """Refuse what can't be a stream's last number."""
-    if expect_seq is None:
-        return
-    if isinstance(expect_seq, bool) or not isinstance(expect_seq, int):
-        msg = f"expect_seq must be a whole number (0: the stream is empty) or None, not {expect_seq!r}"
-        raise TypeError(msg)
-    if expect_seq < 0:
-        msg = f"expect_seq must be at least 0 (0: the stream is empty), not {expect_seq!r}"
-        raise ValueError(msg)
 
 
 def metadata_argument(metadata: Mapping[str, Any] | None) -> dict[str, Any]:

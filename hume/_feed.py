@@ -1,0 +1,105 @@
+"""Where a projection's events come from: one stream, or several in the store's global order."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from hume import _bus
+from hume._replay import in_order
+from hume.errors import InvalidStore
+from hume.stores._batch import check_stream
+from hume.stores._event import POSITION, SEQ
+from hume.stores._event_store import DirectStore
+from hume.stores._selector import Selector, select
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from hume.actors._mailbox import Mailbox
+    from hume.stores._event import Event
+    from hume.stores._event_store import EventStore
+
+__all__ = ["Feed", "SelectorFeed", "StreamFeed", "feed_of"]
+
+
+class StreamFeed:
+    """One stream, counted by its numbers."""
+
+    cursor = SEQ  # which of an event's fields counts
+
+    def __init__(self, stream: Hashable) -> None:
+        self.stream = stream
+
+    def check(self, store: EventStore) -> None:
+        """Refuse a store that can't give this."""
+
+    def subscribe(self, hint: _bus.Hint, mailbox: Mailbox) -> None:
+        """Have a hint given whenever there is more."""
+        _bus.subscribe(self.stream, hint, mailbox)
+
+    def last(self, store: EventStore) -> int:
+        """Return the number of the last event that there is now."""
+        return store.last_seq(self.stream)
+
+    def page(self, store: EventStore, after: int, limit: int) -> tuple[Sequence[Event], int]:
+        """Return about *limit* events that follow *after*, and up to where these are all there are."""
+        if isinstance(store, DirectStore):
+            return store.page(self.stream, after, limit)
+        events = in_order(itertools.islice(store.events(self.stream, after, limit), limit), after)
+        return events, events[-1].seq if events else after
+
+
+class SelectorFeed:
+    """Several streams, counted by position."""
+
+    cursor = POSITION
+
+    def __init__(self, selector: Selector) -> None:
+        self.stream = selector
+
+    def check(self, store: Any) -> None:
+        """Refuse a store that has no global order."""
+        missing = tuple(name for name in ("all_events", "last_position") if not callable(getattr(store, name, None)))
+        if missing:
+            raise InvalidStore(store, missing)
+
+    def subscribe(self, hint: _bus.Hint, mailbox: Mailbox) -> None:
+        """Have a hint given whenever there is more."""
+        _bus.subscribe_selector(self.stream, hint, mailbox)
+
+    def last(self, store: Any) -> int:
+        """Return the position of the last event that there is now, selected or not."""
+        position: int = store.last_position()
+        return position
+
+    def page(self, store: Any, after: int, limit: int) -> tuple[Sequence[Event], int]:
+        """Return about *limit* events that follow *after*, and up to where these are all there are."""
+        if isinstance(store, DirectStore):
+            return store.page_of(self.stream, after, limit)
+        last = self.last(store)
+        events: list[Event] = list(
+            itertools.islice(store.all_events(after, limit, self.stream.streams, self.stream.prefix), limit)
+        )
+        full = len(events) == limit
+        return events, events[-1][POSITION] if full else max(last, after)
+
+
+Feed: TypeAlias = StreamFeed | SelectorFeed
+
+
+def feed_of(stream: Any) -> Feed:
+    """Return the feed for a projection's ``stream=``: one stream, a list of them, ``prefix(...)`` or ``ALL``.
+
+    Raises:
+        TypeError: it is none of these; ValueError: an empty list.
+    """
+    if isinstance(stream, Selector):
+        return SelectorFeed(stream)
+    if isinstance(stream, list | set):
+        if not stream:
+            msg = "stream=[] selects nothing; give one stream or more, prefix(...) or ALL"
+            raise ValueError(msg)
+        return SelectorFeed(select(stream, None))
+    check_stream(stream)
+    return StreamFeed(stream)

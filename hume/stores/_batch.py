@@ -1,0 +1,145 @@
+"""What is to be appended to one stream: checked and copied, so that nothing can fail or change while it is stored."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from hume.actors._isolate import is_immutable, isolated
+from hume.actors._mailbox import current
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+__all__ = ["EXISTS", "Batch", "check_count", "check_expect_seq", "check_stream"]
+
+
+class _Exists:
+    """The type of `EXISTS`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "EXISTS"
+
+    def __reduce__(self) -> str:
+        return "EXISTS"
+
+
+EXISTS: Final = _Exists()
+"""For ``expect_seq``: the stream has events, however many."""
+
+
+def check_stream(stream: Hashable) -> None:
+    """Refuse what can't name a stream."""
+    if stream is None:
+        msg = "a stream must have a name, not None"
+        raise TypeError(msg)
+    try:
+        hash(stream)
+    except TypeError:
+        msg = f"a stream is one hashable name, not {stream!r}"
+        raise TypeError(msg) from None
+
+
+def check_expect_seq(expect_seq: object) -> None:
+    """Refuse what can't be a stream's last number."""
+    if expect_seq is None or expect_seq is EXISTS:
+        return
+    if isinstance(expect_seq, bool) or not isinstance(expect_seq, int):
+        msg = f"expect_seq must be a whole number (0: the stream is empty), EXISTS or None, not {expect_seq!r}"
+        raise TypeError(msg)
+    if expect_seq < 0:
+        msg = f"expect_seq must be at least 0 (0: the stream is empty), not {expect_seq!r}"
+        raise ValueError(msg)
+
+
+def check_count(name: str, value: object) -> None:
+    """Refuse what is no number of events."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        msg = f"{name} must be a whole number, not {value!r}"
+        raise TypeError(msg)
+    if value < 0:
+        msg = f"{name} must be at least 0, not {value!r}"
+        raise ValueError(msg)
+
+
+class Batch:
+    """The payloads for one stream, with what an append says of them. Making one checks all that can be checked.
+
+    Raises:
+        TypeError, ValueError: naming what was wrong: a stream, a payload, an id, the metadata.
+    """
+
+    __slots__ = ("expect_seq", "ids", "metadata", "payloads", "shareable", "stream")
+
+    def __init__(
+        self,
+        stream: Hashable,
+        payloads: Iterable[Any],
+        expect_seq: object = None,
+        ids: Iterable[UUID] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        check_stream(stream)
+        check_expect_seq(expect_seq)
+        self.stream, self.expect_seq = stream, expect_seq
+        self.payloads = _copied(payloads)
+        self.shareable = all(map(is_immutable, self.payloads))  # threads may get the very objects
+        self.ids = None if ids is None else _checked_ids(ids, len(self.payloads))
+        self.metadata = _inherited(None if metadata is None else _checked_metadata(metadata))
+
+
+def _copied(payloads: Iterable[Any]) -> list[Any]:
+    if isinstance(payloads, str | bytes | Mapping) or not isinstance(payloads, Iterable):
+        msg = f"payloads must be several payloads, such as a list of them, not {payloads!r}"
+        raise TypeError(msg)
+    copied = []
+    for payload in payloads:
+        if payload is None:
+            msg = "a payload must not be None"
+            raise ValueError(msg)
+        try:
+            copied.append(isolated(payload))
+        except Exception as error:
+            msg = f"payload {payload!r} can't be copied ({error}), and a log must not share what can be changed"
+            raise TypeError(msg) from error
+    return copied
+
+
+def _checked_ids(ids: Iterable[UUID], count: int) -> list[UUID]:
+    checked = list(ids)
+    for one in checked:
+        if not isinstance(one, UUID):
+            msg = f"an event's id must be a uuid.UUID, not {one!r}"
+            raise TypeError(msg)
+    if len(checked) != count:
+        msg = f"there must be an id for each payload: {count} payloads, {len(checked)} ids"
+        raise ValueError(msg)
+    if len(set(checked)) != count:
+        msg = "the ids of a batch must differ from each other"
+        raise ValueError(msg)
+    return checked
+
+
+def _checked_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
+        msg = f"metadata must be a mapping with strings as keys, or None, not {metadata!r}"
+        raise TypeError(msg)
+    for key, value in metadata.items():
+        if isinstance(value, datetime.datetime) and value.tzinfo is None:
+            msg = f"metadata {key!r} is a datetime without a time zone: {value!r}; give it one, such as datetime.UTC"
+            raise ValueError(msg)
+    return isolated(dict(metadata))
+
+
+def _inherited(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Add where the event comes from, when it is appended by a projection that is handling another."""
+    me = current()
+    cause = None if me is None else getattr(me.face, "event", None)
+    if cause is None:
+        return metadata or None
+    about = {"correlation_id": cause.metadata.get("correlation_id", cause.id), "causation_id": cause.id}
+    return {**about, **(metadata or {})}
