@@ -201,6 +201,4 @@ def _after_fork_in_child() -> None:
 _registry.set_root(lambda: application().actor_inbox)  # type: ignore[arg-type,return-value]  # as above
 atexit.register(_stop_everything)
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

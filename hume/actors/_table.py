@@ -157,7 +157,7 @@ class Table(Mapping[Hashable, Any]):
         """Put a row in, in place of the one that has the key, if any."""
         self.insert_many([(key, value)])
 
-    def insert_many(self, rows: Mapping[Hashable, Any] | Iterable[tuple[Hashable, Any]]) -> None:
+    def insert_many(self, rows: Mapping[Any, Any] | Iterable[tuple[Hashable, Any]]) -> None:
         """Put several rows in, all or none, and no reader sees a part of them."""
         copied = {key: isolated(value, self._copier) for key, value in dict(rows).items()}
         with self._writing("insert"):
