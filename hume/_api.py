@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import pykka
-
 from hume import _bus
 from hume._projection import Await, Projection, Query, TakeSnapshot
 from hume._snapshot import Snapshot
-from hume._view import Status, View
+from hume._view import Status, View, departed
 from hume.actors._calls import await_start, call_mailbox
 from hume.actors._mailbox import Mailbox, current
-from hume.actors._registry import Server, check_timeout, mailbox_of
-from hume.errors import CallingSelf, Timeout
+from hume.actors._named_ref import NamedRef
+from hume.actors._registry import Server, any_mailbox_of, check_timeout, mailbox_of
+from hume.errors import ActorDead, CallingSelf, Timeout
 from hume.stores._batch import check_expect_seq, check_stream
 from hume.stores._event_store import metadata_argument, resolve
 
@@ -194,12 +193,15 @@ def status(server: Server) -> Status:
     """Return what a projection is doing, without a message to it: also while it is rebuilding, and after its death.
 
     Raises:
-        ActorDead: nobody has that name.
+        ActorDead: nobody has that name, nor did a projection have it.
     """
-    if isinstance(server, pykka.ActorRef) and isinstance(server.actor_inbox, Mailbox):
-        mailbox = server.actor_inbox  # dead or alive
-    else:
-        mailbox = mailbox_of(server)
+    try:
+        mailbox = any_mailbox_of(server)
+    except ActorDead:
+        last = departed(server.name if isinstance(server, NamedRef) else server)
+        if last is None:
+            raise
+        return last
     return _view(mailbox).status()
 
 

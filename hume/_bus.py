@@ -24,6 +24,9 @@ class Look:
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        return "a hint to look at the log"
+
 
 LOOK: Final = Look()
 

@@ -282,6 +282,8 @@ class Projection(GenServer, Generic[State]):
         self._policy = SnapshotPolicy(options.snapshot_every, options.snapshot_after, self.clock.monotonic())
         self._waiters: list[tuple[int, int, Reply]] = []  # a heap: the nearest number first
         self._tickets = itertools.count()
+        if mailbox.name is not None:
+            self._view.leave_a_note(mailbox.name)
         settings.feed.subscribe(self._view.hint, mailbox)  # before the log is read, so that no hint is missed
         store = resolve(options.store)
         self._snapshots: SnapshotStore = self._snapshot_store(store)

@@ -6,11 +6,12 @@ import threading
 import time
 from _thread import allocate_lock
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from hume._bus import Hint
 from hume._replay import Fold
 from hume.actors._isolate import isolated
+from hume.actors._signals import Crash
 from hume.errors import Timeout
 
 if TYPE_CHECKING:
@@ -53,6 +54,18 @@ class Status:
     events_applied: int
     unknown_events: int
     errors: int
+
+
+_KEPT: Final = 1000
+
+# What named projections that are down did last, so that one which waits for its restart can be looked at. Changed by
+# single operations of a dict, which are atomic; the oldest goes when there are too many.
+_departed: dict[Hashable, Status] = {}
+
+
+def departed(name: Hashable) -> Status | None:
+    """Return the last status of the projection that had this name, while nobody has it."""
+    return _departed.get(name)
 
 
 class View(Fold):
@@ -131,6 +144,17 @@ class View(Fold):
         self.last_error = error
         self.errors += 1
 
+    def leave_a_note(self, name: Hashable) -> None:
+        """Have the last status be there under a name after the projection's death, until another one takes the name."""
+        _departed.pop(name, None)
+
+        def leave() -> None:
+            _departed[name] = self.status()
+            while len(_departed) > _KEPT:
+                _departed.pop(next(iter(_departed), None), None)
+
+        self.mailbox.at_death(leave)
+
     # -- any other thread
 
     def _interrupt(self) -> None:
@@ -173,14 +197,17 @@ class View(Fold):
             raise Timeout(msg)
 
     def status(self) -> Status:
-        """Return what the projection is doing."""
+        """Return what the projection is doing; of a dead one, what it did last."""
+        last_error, reason = self.last_error, self.mailbox.reason
+        if last_error is None and isinstance(reason, Crash):
+            last_error = reason.exception
         return Status(
             self.projection,
             self.feed.stream,
             self.seq,
             self.snapshot_seq,
             self.phase if self.mailbox.alive else "stopped",
-            self.last_error,
+            last_error,
             self.applied,
             self.unknown,
             self.errors,
