@@ -12,9 +12,10 @@ from hume.actors._calls import await_start, call_mailbox
 from hume.actors._mailbox import Mailbox, current
 from hume.actors._named_ref import NamedRef
 from hume.actors._registry import Server, any_mailbox_of, check_timeout, mailbox_of
+from hume.actors._signals import NOPROC, Crash
 from hume.errors import ActorDead, CallingSelf, Timeout
 from hume.stores._batch import check_expect_seq, check_stream
-from hume.stores._event_store import metadata_argument, resolve
+from hume.stores._event_store import DirectStore, metadata_argument, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -99,7 +100,7 @@ def publish_many(
     metadata: Mapping[str, Any] | None = None,
 ) -> int:
     """Append several events to a stream, all or none, and return the last one's number; else as `publish`."""
-    if isinstance(payloads, str | bytes) or not hasattr(payloads, "__iter__"):
+    if isinstance(payloads, str | bytes | dict) or not hasattr(payloads, "__iter__"):
         msg = f"payloads must be several payloads, such as a list of them, not {payloads!r}"
         raise TypeError(msg)
     batch = list(payloads)
@@ -112,12 +113,16 @@ def publish_many(
 def _append(
     store: Any, stream: Hashable, batch: Any, expect_seq: int | None, metadata: Mapping[str, Any] | None
 ) -> int:
-    check_stream(stream)
-    check_expect_seq(expect_seq)
-    me = current()
-    if me is not None and not me.alive:
-        raise me.dead_error()  # a killed actor's thread publishes nothing any more
-    seq = resolve(store).append(stream, batch, expect_seq, **metadata_argument(metadata))
+    target = resolve(store)
+    if not isinstance(target, DirectStore):  # which checks for itself
+        check_stream(stream)
+        check_expect_seq(expect_seq)
+        if (me := current()) is not None and not me.alive:
+            raise me.dead_error()  # a killed actor's thread publishes nothing any more
+    if metadata is None:  # which every store takes
+        seq = target.append(stream, batch, expect_seq)
+    else:
+        seq = target.append(stream, batch, expect_seq, **metadata_argument(metadata))
     _bus.tell(stream)
     return seq
 
@@ -198,7 +203,7 @@ def status(server: Server) -> Status:
     try:
         mailbox = any_mailbox_of(server)
     except ActorDead:
-        last = departed(server.name if isinstance(server, NamedRef) else server)
+        last = _departed(server)
         if last is None:
             raise
         return last
@@ -216,8 +221,18 @@ def _view(mailbox: Mailbox, timeout: float | None = 5.0) -> View:
 
 
 def _projection(server: Server, timeout: float | None = 5.0) -> tuple[Mailbox, View]:
-    mailbox = mailbox_of(server)
+    try:
+        mailbox = mailbox_of(server)
+    except ActorDead as error:
+        last = _departed(server) if error.reason == NOPROC else None
+        if last is None or last.last_error is None:
+            raise
+        raise ActorDead(error.server, Crash(last.last_error)) from last.last_error  # it may wait for its restart
     return mailbox, _view(mailbox, timeout)
+
+
+def _departed(server: Server) -> Status | None:
+    return departed(server.name if isinstance(server, NamedRef) else server)
 
 
 def _call(server: Server, message: object, timeout: float | None) -> Any:
@@ -238,7 +253,7 @@ def _read(server: Server, timeout: float | None, dirty: bool, at_least: int | No
     if at_least is None:
         store = resolve(view.store)
         target = view.feed.last(store)
-        if view.seq == target and view.phase == "live" and view.log_id == getattr(store, "log_id", None):
+        if view.seq == target and view.phase == "live" and view.is_of(store):
             return view.copy(timeout)
     else:
         target = at_least

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from hume._snapshot import SnapshotStore
 from hume.actors._child_spec import is_seconds
 from hume.errors import UnknownEvent
 
@@ -55,6 +56,9 @@ class Options:
             raise TypeError(msg)
         if self.copy_state is not None and not callable(self.copy_state):
             msg = f"copy_state must be a function that copies a state, or None, not {self.copy_state!r}"
+            raise TypeError(msg)
+        if self.snapshots is not None and not isinstance(self.snapshots, SnapshotStore):
+            msg = f"snapshots must be an object with last_snapshot and persist_snapshot, or None, not {self.snapshots!r}"
             raise TypeError(msg)
         if not isinstance(self.version, Hashable) or self.version is None:
             msg = f"version must be hashable, such as a number, and not None; it is {self.version!r}"

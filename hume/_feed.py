@@ -9,7 +9,7 @@ from hume import _bus
 from hume._replay import in_order
 from hume.errors import InvalidStore
 from hume.stores._batch import check_stream
-from hume.stores._event import POSITION, SEQ
+from hume.stores._event import POSITION, SEQ, unshared
 from hume.stores._event_store import DirectStore
 from hume.stores._selector import Selector, select
 
@@ -78,9 +78,8 @@ class SelectorFeed:
         if isinstance(store, DirectStore):
             return store.page_of(self.stream, after, limit)
         last = self.last(store)
-        events: list[Event] = list(
-            itertools.islice(store.all_events(after, limit, self.stream.streams, self.stream.prefix), limit)
-        )
+        found = store.all_events(after, limit, self.stream.streams, self.stream.prefix)
+        events: list[Event] = list(map(unshared, itertools.islice(found, limit)))
         full = len(events) == limit
         return events, events[-1][POSITION] if full else max(last, after)
 

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import logging
 import time
+import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
@@ -50,7 +51,6 @@ _INIT = ("hume", "projection", "init")
 _CATCH_UP = ("hume", "projection", "catch_up")
 _CAUGHT_UP = ("hume", "projection", "caught_up")
 _SNAPSHOT = ("hume", "projection", "snapshot")
-_UNKNOWN = ("hume", "projection", "unknown_event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,29 +156,29 @@ class Projection(GenServer, Generic[State]):
 
     # -- callbacks
 
-    def init_state(self, projection: Hashable) -> State:
+    def init_state(self, projection: Hashable, /) -> State:
         """Return the state before the first event."""
         msg = f"{type(self).__name__} must have init_state(self, projection), the state before the first event"
         raise NotImplementedError(msg)
 
-    def handle_event(self, payload: Any, state: State) -> State | None:
+    def handle_event(self, payload: Any, state: State, /) -> State | None:
         """Return the state after the event; `None` (a ``match`` that fell through) says that no clause handles it."""
 
-    def handle_recorded(self, event: Event, state: State) -> State | None:
+    def handle_recorded(self, event: Event, state: State, /) -> State | None:
         """Return the state after the event; override this instead of `handle_event` to get the event as recorded."""
         return self.handle_event(event.payload, state)
 
-    def on_init(self, projection: Hashable) -> None:
+    def on_init(self, projection: Hashable, /) -> None:
         """Do what is to be done when the state has been restored from its snapshot, before catching up."""
 
-    def on_caught_up(self, snapshot: Snapshot[State]) -> None:
+    def on_caught_up(self, snapshot: Snapshot[State], /) -> None:
         """Do what is to be done whenever the end of the log is reached. An error is logged and counted."""
 
-    def last_snapshot(self, projection: Hashable) -> Snapshot[State] | None:
+    def last_snapshot(self, projection: Hashable, /) -> Snapshot[State] | None:
         """Return the snapshot to start from, `None` for none; by default, what the snapshot store has."""
         return self._snapshots.last_snapshot(projection)
 
-    def persist_snapshot(self, projection: Hashable, snapshot: Snapshot[State]) -> None:
+    def persist_snapshot(self, projection: Hashable, snapshot: Snapshot[State], /) -> None:
         """Keep a snapshot; by default, in the snapshot store. An error is logged and counted."""
         self._snapshots.persist_snapshot(projection, snapshot)
 
@@ -309,6 +309,9 @@ class Projection(GenServer, Generic[State]):
         else:
             view.seq, view.snapshot_seq = snapshot.seq, snapshot.seq
             view.state = isolated(snapshot.state, view.copier)
+            view.log_id = snapshot.log_id if view.log_id is None else view.log_id
+        if view.log_id is None:
+            view.log_id = uuid.uuid4()  # the store can't say, so its log gets a name here, which the snapshots keep
 
     def _usable_snapshot(self, store: EventStore) -> Snapshot[State] | None:
         view = self._view
@@ -349,7 +352,7 @@ class Projection(GenServer, Generic[State]):
         try:
             store = resolve(view.store)
             last = view.feed.last(store)
-            if last < view.seq or getattr(store, "log_id", None) != view.log_id:
+            if last < view.seq or not view.is_of(store):
                 self._start_over(store)
             if last > view.seq:
                 self._follow(store, last)
@@ -374,14 +377,16 @@ class Projection(GenServer, Generic[State]):
                 self._apply(page, end)
                 self._answer_waiters()
                 self._save_if_due()
-                if view.seq < last and self._is_to_end():
-                    raise Interrupted
+                if view.seq < last:
+                    self._answer_early()
+                    if self._is_to_end():
+                        raise Interrupted
         finally:
             measurements = {"duration": time.perf_counter() - began, "events": view.seq - first}
             self._execute(_CATCH_UP, measurements, seq=view.seq)
 
     def _apply(self, page: Sequence[Event], end: int) -> None:
-        view, unknown = self._view, self._view.unknown
+        view = self._view
         with view:
             try:
                 apply(view, self._clauses, page)
@@ -395,8 +400,6 @@ class Projection(GenServer, Generic[State]):
                 raise
         view.applied += len(page)
         self._policy.events += len(page)
-        if view.unknown > unknown:
-            self._execute(_UNKNOWN, {"events": view.unknown - unknown}, seq=view.seq)
 
     def _start_over(self, store: EventStore) -> None:
         """Begin again with the first event: the log is not the one that the state was folded from."""
@@ -404,7 +407,8 @@ class Projection(GenServer, Generic[State]):
         _log.warning("%s starts over: its log was replaced by another one", self)
         with view:
             view.seq, view.state = 0, self.init_state(view.projection)
-            view.log_id = getattr(store, "log_id", None)
+            # where the store can't say which log it is, another name: so the new snapshots replace the old log's
+            view.log_id = getattr(store, "log_id", None) or uuid.uuid4()
         view.snapshot_seq, view.phase = None, "catching_up"
 
     def _is_to_end(self) -> bool:
@@ -434,7 +438,8 @@ class Projection(GenServer, Generic[State]):
             return False  # whoever waits is answered by the death that comes
         except _StoreDown as down:
             if self._view.last_error is not down.error:
-                self._note(down.error, "can't read its store; trying again")
+                self._view.failed(down.error)
+                _log.warning("%s can't read its store, and tries again: %s", self, down.error)
             self.actor_inbox.move_timer(self._timer, min(_STORE_RETRY, self._options.catch_up_after))
             if reply is not None:
                 reply.fail(down.error)
@@ -467,8 +472,10 @@ class Projection(GenServer, Generic[State]):
             view.snapshot_seq = snapshot.seq
         except (Interrupted, Stop):
             raise
-        except Exception as error:  # noqa: BLE001 - a user's callback; it is logged and counted, and ends nothing
-            failure = error
+        except Exception as error:
+            if self.actor_inbox.reason is not None:
+                raise Interrupted from error  # killed in the middle of it: it was refused, and who waits is told why
+            failure = error  # a user's callback; it is logged and counted, and ends nothing
             self._note(error, "persist_snapshot failed")
         now = self.clock.monotonic()
         self._policy.saved(began, now)
@@ -514,6 +521,13 @@ class Projection(GenServer, Generic[State]):
         while waiters and waiters[0][0] <= view.seq:
             _, _, reply = heapq.heappop(waiters)
             if not reply.done():
+                self._reply_with(reply, lambda: (view.seq, isolated(view.state, view.copier)))
+
+    def _answer_early(self) -> None:
+        """Between two pages, answer those whose number is reached, though their message is not taken before the end."""
+        view = self._view
+        for reply, message in self.actor_inbox.pending.copy().items():
+            if isinstance(message, Await) and message.seq <= view.seq:
                 self._reply_with(reply, lambda: (view.seq, isolated(view.state, view.copier)))
 
     def _on_query(self, query: Query, reply: Reply) -> None:

@@ -11,7 +11,7 @@ from hume._behaviour import Clauses, bare
 from hume._snapshot import Snapshot
 from hume.actors._isolate import isolated
 from hume.errors import StaleEvent
-from hume.stores._event import SEQ, Event, as_event
+from hume.stores._event import SEQ, Event, as_event, unshared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,6 +37,10 @@ class Fold:
         self.unknown = 0  # events that no clause handles, and that were skipped
         self.waiting = False  # somebody wants to read in between
 
+    def skip(self, event: Event) -> None:
+        """Count an event that no clause handles."""
+        self.unknown += 1
+
     def give_way(self) -> None:
         """Let those read who wait; in a pure fold there are none."""
 
@@ -50,7 +54,7 @@ def apply(fold: Fold, clauses: Clauses, events: Sequence[Event]) -> None:
             new = step(event if whole else event[1], state)
             if new is None:
                 new = clauses.unknown(event, state)  # raises, or skips the event
-                fold.unknown += 1
+                fold.skip(event)
             state = new
             if fold.waiting:
                 fold.seq, fold.state = event[cursor], state
@@ -79,8 +83,9 @@ def evolve(cls: type[Projection[S]], event: Any, snapshot: Snapshot[S] | None, s
     """
     began = time.perf_counter()
     result, _ = _fold(cls, snapshot, (event,), strict=strict)
-    about = {"projection": cls, "seq": result.seq}
-    telemetry.execute(_EVOLVE, {"duration": time.perf_counter() - began}, about)
+    if telemetry.attached(_EVOLVE):
+        about = {"projection": cls, "seq": result.seq}
+        telemetry.execute(_EVOLVE, {"duration": time.perf_counter() - began}, about)
     return result
 
 
@@ -98,8 +103,9 @@ def replay(
     """
     began = time.perf_counter()
     result, count = _fold(cls, snapshot, events, strict=strict)
-    measurements = {"duration": time.perf_counter() - began, "events": count}
-    telemetry.execute(_REPLAY, measurements, {"projection": cls, "seq": result.seq})
+    if telemetry.attached(_REPLAY):
+        measurements = {"duration": time.perf_counter() - began, "events": count}
+        telemetry.execute(_REPLAY, measurements, {"projection": cls, "seq": result.seq})
     return result, count
 
 
@@ -116,7 +122,7 @@ def _fold(
 
 
 def in_order(items: Iterable[Any], after: int) -> list[Event]:
-    """Return a store's events as `Event`s.
+    """Return somebody's events as `Event`s, with payloads of their own, since a handler may put those into a state.
 
     Raises:
         StaleEvent: a number is not above *after*, or the one before it.
@@ -128,7 +134,7 @@ def in_order(items: Iterable[Any], after: int) -> list[Event]:
         if event.seq <= after and not _is_sibling(event, events):
             raise StaleEvent(event.seq, after)
         after = event.seq
-        events.append(event)
+        events.append(unshared(event))
     return events
 
 

@@ -29,7 +29,7 @@ class Snapshot(Generic[State]):
         state: the state.
         projection: the projection's identity.
         version: the projection's ``version``.
-        log_id: the identity of the log, if its store has one.
+        log_id: the identity of the log: what its store says, or else what the projection called it.
     """
 
     seq: int
@@ -61,24 +61,29 @@ def supersedes(new: Snapshot[Any], old: Snapshot[Any] | None) -> bool:
 
 
 class SnapshotTable:
-    """The default snapshot store: a table of the projection's own, with the application's heir behind it."""
+    """The default snapshot store: a table of the projection's own, with the application's heir behind it.
+
+    There is one from the first snapshot on, so that a start that fails leaves none behind.
+    """
 
     def __init__(self, projection: Hashable) -> None:
-        """Take the table that an earlier actor of this projection left with the heir, or make a new one."""
-        name = ("hume", "snapshot", projection)
+        """Take the table that an earlier actor of this projection left with the heir, if it did."""
+        self._name = ("hume", "snapshot", projection)
+        self._table: Table | None = None
         try:
-            self._table = HeirActor.take(name)
+            self._table = HeirActor.take(self._name)
         except NotFound:
-            # copier None: the projection hands over copies, and copies what it gets
-            self._table = Table(name, heir=HeirActor, copier=None)
+            pass
 
     def last_snapshot(self, projection: Hashable) -> Snapshot[Any] | None:
         """Return the newest snapshot; `None` if there is none."""
-        snapshot: Snapshot[Any] | None = self._table.get(projection)
-        return snapshot
+        return None if self._table is None else self._table.get(projection)
 
     def persist_snapshot(self, projection: Hashable, snapshot: Snapshot[Any]) -> None:
         """Keep a snapshot. Only the table's owner gets here, so nobody writes between the look and the insert."""
+        if self._table is None:
+            # copier None: the projection hands over copies, and copies what it gets
+            self._table = Table(self._name, heir=HeirActor, copier=None)
         if supersedes(snapshot, self._table.get(projection)):
             self._table.insert(projection, snapshot)
 

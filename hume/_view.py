@@ -8,6 +8,7 @@ from _thread import allocate_lock
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from hume import telemetry
 from hume._bus import Hint
 from hume._replay import Fold
 from hume.actors._isolate import isolated
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
     from hume._feed import Feed
     from hume.actors._mailbox import Mailbox
+    from hume.stores._event import Event
 
 __all__ = ["Interrupted", "Phase", "Status", "View"]
+
+_UNKNOWN = ("hume", "projection", "unknown_event")
 
 Phase: TypeAlias = Literal["catching_up", "live", "stopped"]
 
@@ -139,6 +143,13 @@ class View(Fold):
         if not self.mailbox.alive:
             raise Interrupted
 
+    def skip(self, event: Event) -> None:
+        """Count an event that no clause handles, and tell."""
+        super().skip(event)
+        if telemetry.attached(_UNKNOWN):
+            about = {"projection": self.projection, "stream": self.feed.stream, "payload": event.payload}
+            telemetry.execute(_UNKNOWN, {"seq": event[self.cursor]}, about)
+
     def failed(self, error: BaseException) -> None:
         """Note an error that does not end the projection."""
         self.last_error = error
@@ -156,6 +167,11 @@ class View(Fold):
         self.mailbox.at_death(leave)
 
     # -- any other thread
+
+    def is_of(self, store: object) -> bool:
+        """Tell whether the state was folded from this store's log, as far as the store can say."""
+        log_id = getattr(store, "log_id", None)
+        return log_id is None or log_id == self.log_id
 
     def _interrupt(self) -> None:
         self.waiting = True
@@ -198,6 +214,7 @@ class View(Fold):
 
     def status(self) -> Status:
         """Return what the projection is doing; of a dead one, what it did last."""
+        snapshot_seq = self.snapshot_seq  # before seq, so that it is never seen ahead of it
         last_error, reason = self.last_error, self.mailbox.reason
         if last_error is None and isinstance(reason, Crash):
             last_error = reason.exception
@@ -205,7 +222,7 @@ class View(Fold):
             self.projection,
             self.feed.stream,
             self.seq,
-            self.snapshot_seq,
+            snapshot_seq,
             self.phase if self.mailbox.alive else "stopped",
             last_error,
             self.applied,

@@ -19,9 +19,13 @@
     │   ├── NotFound                                      nobody has that table
     │   └── TableDeleted                                  the table is gone
     ├── TelemetryError                                    a handler id that is taken, or unknown
+    ├── CodecError
+    │   ├── EncodeError                                   the payload can't be stored as bytes
+    │   └── DecodeError                                   stored bytes can't be read back
     ├── InvalidStore                                      the object is no event store
     ├── UnexpectedSequence                                the stream has moved on: read again and retry
     ├── IdConflict                                        an id is known with another payload
+    ├── StorageFailed                                     a file can't be used: nothing was stored, see why
     ├── UnknownEvent                                      no clause of the projection handles the event
     └── StaleEvent                                        the event is in the snapshot already
 
@@ -46,6 +50,9 @@ __all__ = [
     "ChildNotFound",
     "ChildRestarting",
     "ChildRunning",
+    "CodecError",
+    "DecodeError",
+    "EncodeError",
     "HumeError",
     "IdConflict",
     "InvalidStore",
@@ -54,6 +61,7 @@ __all__ = [
     "NotOwner",
     "StaleEvent",
     "StartFailed",
+    "StorageFailed",
     "SupervisorError",
     "TableDeleted",
     "TableError",
@@ -192,6 +200,40 @@ class TelemetryError(HumeError):
     """A handler id that is attached already, or is not attached."""
 
 
+class CodecError(HumeError):
+    """A payload and its bytes don't go together; nothing was stored or changed. ``type_name`` is the event's type."""
+
+
+class EncodeError(CodecError):
+    """The payload can't be stored as bytes.
+
+    ``type_name``: the payload's type; ``path``: the place in the payload, such as ``payload.lines[0]``; ``why``.
+    """
+
+    def __init__(self, type_name: str, path: str, why: str) -> None:
+        self.type_name, self.path, self.why = type_name, path, why
+        super().__init__(f"a payload of type {type_name} can't be encoded: {path} {why}")
+
+
+class DecodeError(CodecError):
+    """Stored bytes can't be read back: their type is unknown, of another version, or doesn't fit them.
+
+    ``type_name`` and ``version``: what was stored; ``why``; ``stream`` and ``seq``: the event, where a store read it.
+    """
+
+    def __init__(self, type_name: str, version: int, why: str, *, stream: Hashable = None, seq: int | None = None) -> None:
+        self.type_name, self.version, self.why = type_name, version, why
+        self.stream, self.seq = stream, seq
+        place = "" if seq is None else f"event {seq} of stream {stream!r}: "
+        super().__init__(f"{place}event type {type_name!r}, version {version}: {why}")
+
+    def at(self, stream: Hashable, seq: int) -> DecodeError:
+        """Return the same error with the event's place, for a store to raise."""
+        error = DecodeError(self.type_name, self.version, self.why, stream=stream, seq=seq)
+        error.__cause__ = self.__cause__
+        return error
+
+
 class InvalidStore(HumeError):
     """The object is no event store. ``missing`` names the methods it lacks."""
 
@@ -218,6 +260,17 @@ class IdConflict(HumeError):
         self.stream, self.id = stream, event_id
         why = "is there with another payload" if known else "is new, while others of its batch are there"
         super().__init__(f"stream {stream!r}: id {event_id} {why}; nothing was appended")
+
+
+class StorageFailed(HumeError):
+    """A store's file could not be opened, read or written; nothing was stored. SQLite's own error is the cause.
+
+    ``path``: the file. The store lives on: when the reason is gone, the next try succeeds.
+    """
+
+    def __init__(self, path: object, doing: str, why: str) -> None:
+        self.path = str(path)
+        super().__init__(f"{self.path}: can't {doing}: {why}")
 
 
 class UnknownEvent(HumeError):

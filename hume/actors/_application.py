@@ -134,7 +134,7 @@ def _stop_or_kill(mailbox: Mailbox, request: object, timeout: float | None) -> N
 
 
 def _patience(mailbox: Mailbox, deadline: float | None) -> float | None:
-    """Return the seconds to wait for one of many that stop in turn: as a supervisor would, but never all that is left."""
+    """Return the seconds to wait for one of many that stop in turn: as a supervisor does, but not all that is left."""
     has_others = getattr(mailbox.ref.actor_class, "child_type", None) == "supervisor"
     if deadline is None:
         return None if has_others else _WORKER_TIMEOUT
@@ -191,6 +191,7 @@ def _after_fork_in_child() -> None:
     for ref in pykka.ActorRegistry._actor_refs:
         if isinstance(ref.actor_inbox, Mailbox):
             ref.actor_inbox.abandon()
+            ref.actor_inbox._refuse_all()  # who waits in the child for an answer that was asked for before
     pykka.ActorRegistry._actor_refs.clear()
     _registry.forget_all()
     _table.forget_all()

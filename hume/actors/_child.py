@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 import pykka
 
@@ -44,7 +44,7 @@ class ChildCounts(NamedTuple):
     workers: int
 
 
-def spec_of(child: object) -> ChildSpec:
+def spec_of(child: Any) -> ChildSpec:
     """Make a `ChildSpec` of whatever may stand for a child.
 
     Raises:
@@ -52,7 +52,13 @@ def spec_of(child: object) -> ChildSpec:
     """
     if isinstance(child, ChildSpec):
         return child
-    cls, options = child if isinstance(child, tuple) and len(child) == 2 else (child, {})  # noqa: PLR2004 - a pair
+    cls: Any = child
+    options: Any = {}
+    match child:
+        case (first, second) if isinstance(child, tuple):
+            cls, options = first, second
+        case _:
+            pass
     if isinstance(cls, type) and isinstance(options, dict):
         make = getattr(cls, "child_spec", None)
         if make is not None:
@@ -62,7 +68,7 @@ def spec_of(child: object) -> ChildSpec:
             msg = f"{cls.__name__}.child_spec must return a ChildSpec, not {spec!r}"
             raise TypeError(msg)
         if issubclass(cls, pykka.ThreadingActor):
-            return ChildSpec(id=cls, start=supervised_start(cls, options), actor_class=cls)
+            return ChildSpec(id=cls, start=supervised_start(cls, cast("dict[str, Any]", options)), actor_class=cls)
     msg = f"a child is a ChildSpec, an actor class, or (actor class, dict of its start options), not {child!r}"
     raise TypeError(msg)
 
@@ -127,7 +133,7 @@ class Child:
     @staticmethod
     def await_stop(supervisor: Mailbox, mailbox: Mailbox, timeout: float | str | None) -> None:
         """Wait until it is down; when the time is over, kill it (V18)."""
-        supervisor.waiting_on = mailbox, None  # so that a child that calls its supervisor now is refused, and can't hang
+        supervisor.waiting_on = mailbox, None  # a child that calls its supervisor now is refused, and can't hang
         try:
             if not wait_gone(mailbox, None if isinstance(timeout, str) else timeout):
                 mailbox.kill()
@@ -138,16 +144,16 @@ class Child:
 
     def info(self) -> ChildInfo:
         """Return what `which_children` says of it."""
-        shown: pykka.ActorRef[Any] | Literal["restarting"] | None = "restarting" if self.state == "restarting" else self.ref
-        return ChildInfo(self.spec.id, shown, self.spec.type, self.spec.actor_class)
+        spec = self.spec
+        return ChildInfo(spec.id, "restarting" if self.state == "restarting" else self.ref, spec.type, spec.actor_class)
 
 
 def _adopt(supervisor: Mailbox, ref: object) -> None:
     """Link a child that has been started, if it is not linked already."""
     mailbox = ref.actor_inbox if isinstance(ref, pykka.ActorRef) else None
     if not isinstance(mailbox, Mailbox):
-        what = f"{ref!r}, a plain Pykka actor's (name the class itself as the child)" if mailbox else repr(ref)
-        msg = f"start must return the ref of an actor, or None, not {what}"
+        what = ", a plain Pykka actor's (name the class itself as the child)" if mailbox else ""
+        msg = f"start must return the ref of an actor, or None, not {ref!r}{what}"
         raise TypeError(msg)
     if mailbox.parent is None:
         mailbox.parent = supervisor

@@ -47,8 +47,8 @@ def is_count(value: object) -> bool:
 class Backoff:
     """How long a supervisor waits before it restarts a child that keeps crashing.
 
-    The first restart waits ``first`` seconds, the following ``base``, ``base * factor``, ``base * factor**2``, ... up to
-    ``maximum``, each times a random number within ``1 ± jitter``. A child that has lived for longer than ``maximum``
+    The first restart waits ``first`` seconds, the following ``base``, ``base * factor``, ``base * factor**2``, ... up
+    to ``maximum``, each times a random number within ``1 ± jitter``. A child that has lived for longer than ``maximum``
     starts from the beginning. Restarts at this pace can't run away, so they do not count towards the supervisor's
     ``max_restarts``.
     """

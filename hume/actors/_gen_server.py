@@ -93,24 +93,24 @@ class GenServer(pykka.ThreadingActor):
     def init(self, *args: Any, **kwargs: Any) -> None:
         """Set the server up; gets the arguments of `start`. Raise `Ignore` not to start."""
 
-    def handle_continue(self, argument: Any) -> None:
+    def handle_continue(self, argument: Any, /) -> None:
         """Do what `continue_with` put off."""
 
-    def handle_call(self, message: Any, from_: Reply) -> Any:
+    def handle_call(self, message: Any, from_: Reply, /) -> Any:
         """Answer a call; return `NO_REPLY` to answer later, from any thread, with ``GenServer.reply(from_, value)``."""
         _log.warning("%s got an unexpected call: %r", self, message)
         from_.fail(TypeError(f"{type(self).__name__} has no handle_call for {message!r}"))
         return NO_REPLY
 
-    def handle_cast(self, message: Any) -> None:
+    def handle_cast(self, message: Any, /) -> None:
         """Handle a message sent with `cast`; by default it is logged."""
         _log.warning("%s got an unexpected cast: %r", self, message)
 
-    def handle_info(self, message: Any) -> None:
+    def handle_info(self, message: Any, /) -> None:
         """Handle any other message (a ``tell``, a timer's, `Down`, `Exit`, `Transfer`); by default it is logged."""
         _log.warning("%s got an unexpected message: %r", self, message)
 
-    def terminate(self, reason: Any) -> None:
+    def terminate(self, reason: Any, /) -> None:
         """Clean up. Runs at every end but a kill (OTP: at a shutdown only when exits are trapped)."""
 
     # -- starting: the starter's thread
@@ -165,6 +165,9 @@ class GenServer(pykka.ThreadingActor):
             mailbox.parent = parent
             _signals.link(parent, mailbox)
         pykka.ActorRegistry.register(actor.actor_ref)
+        if not mailbox.alive:  # killed by its name, and taken out of the registry before it was in there
+            pykka.ActorRegistry.unregister(actor.actor_ref)
+            raise mailbox.dead_error()
         try:
             actor._start_actor_loop()  # noqa: SLF001 - its own class
             started = actor._await_init(timeout)  # noqa: SLF001 - its own class
@@ -205,10 +208,13 @@ class GenServer(pykka.ThreadingActor):
         """This server's ref."""
         return self.actor_inbox.ref
 
+    def __str__(self) -> str:
+        return str(self.actor_ref)
+
     def _claim_names(self, name: Hashable) -> None:
         if name is not None:
-            claim(name, self.actor_inbox)
             self.actor_inbox.name = name
+            claim(name, self.actor_inbox)
 
     # -- for callbacks: the server's own thread
 
@@ -314,13 +320,13 @@ class GenServer(pykka.ThreadingActor):
         except Stop as stop:
             end = stop.with_traceback(None)
         except BaseException as error:  # noqa: BLE001 - as above: a death as any other
-            if not mailbox.alive:
+            if mailbox.reason is not None:  # not: alive, as its tables have gone to the heir a moment earlier
                 return Stop(KILLED)  # what a killed actor's thread still runs into is nobody's business
             _log.error("%s crashed; last message: %r", self, self._last_message, exc_info=error)
             end = Stop(_crash(error))
         else:
             return Stop(KILLED)
-        if mailbox.alive:
+        if mailbox.reason is None:
             self._finish(end)
         return end
 

@@ -159,6 +159,7 @@ class Mailbox:
     __slots__ = (
         "__weakref__",
         "_dying",
+        "_held",
         "_links",
         "_lock",
         "_monitors",
@@ -187,6 +188,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Envelope[Any]] = SimpleQueue()
+        self._held: Envelope[Any] | None = None  # taken from the queue and next in line; owner only
         self._lock = allocate_lock()
         self._dying = False
         self._links: dict[Mailbox, None] = {}
@@ -196,7 +198,7 @@ class Mailbox:
         self._timers: list[tuple[float, int, Timer]] = []  # a heap; owner only
         self._ticket = itertools.count()
         self.alive = True
-        self.reason: object = None
+        self.reason: object = None  # as long as nobody has begun to end it
         self.thread: threading.Thread | None = None
         self.parent: Mailbox | None = None
         self.pending: dict[Reply, object] = {}  # answers that somebody waits for, with the messages
@@ -217,7 +219,7 @@ class Mailbox:
         return str(self.ref)
 
     def __len__(self) -> int:
-        return self._queue.qsize()
+        return self._queue.qsize() + (self._held is not None)
 
     def __bool__(self) -> bool:
         return True
@@ -247,10 +249,13 @@ class Mailbox:
 
     def empty(self) -> bool:
         """Tell whether nothing waits (part of Pykka's inbox protocol)."""
-        return self._queue.empty()
+        return self._held is None and self._queue.empty()
 
     def get(self) -> Envelope[Any]:
         """Wait for the next envelope; a due timer's message comes in one too."""
+        if (held := self._held) is not None:
+            self._held = None
+            return held
         while self._timers:
             timer = self._timers[0][2]
             left = timer.left()
@@ -263,6 +268,24 @@ class Mailbox:
             if timer.close():
                 return Envelope(timer.message)
         return self._queue.get()
+
+    def take_waiting(self, kind: type) -> list[Envelope[Any]]:
+        """Take those of the messages in the queue that come next and are of this kind; does not wait.
+
+        So an owner can deal at once with what waits together. The first of another kind keeps its place, and so does
+        all that follows it: nothing overtakes anything.
+        """
+        taken: list[Envelope[Any]] = []
+        while self._held is None:
+            try:
+                envelope = self._queue.get_nowait()
+            except Empty:
+                break
+            if isinstance(envelope.message, kind):
+                taken.append(envelope)
+            else:
+                self._held = envelope
+        return taken
 
     def set_timer(self, delay: float, message: object) -> Timer:
         """Arrange for a message to the owner after *delay* seconds. No thread, no lock; it ends with its owner."""

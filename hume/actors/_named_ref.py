@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pykka
 
+from hume.actors._calls import await_start
 from hume.actors._mailbox import Reply
-from hume.actors._registry import find
-from hume.errors import ActorDead
+from hume.actors._registry import check_timeout, find, forget_callback, when_claimed
+from hume.errors import ActorDead, Timeout
 
 if TYPE_CHECKING:
     import threading
@@ -71,6 +73,33 @@ class NamedRef(pykka.ActorRef[Any]):
         """Tell whether somebody has the name."""
         return find(self.name) is not None
 
+    def wait(self, timeout: float | None = 5.0) -> pykka.ActorRef[Any]:
+        """Wait until somebody has the name and has ended its init; return that actor's own ref.
+
+        For threads: an actor that waits here handles nothing meanwhile.
+
+        Raises:
+            Timeout: nobody has, after *timeout* seconds (`None`: no limit).
+        """
+        check_timeout(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            taken = Reply()
+            if when_claimed(self.name, taken.set):
+                try:
+                    taken.get(timeout=_left(deadline))
+                except pykka.Timeout:
+                    forget_callback(self.name, taken.set)
+                    msg = f"nobody took the {self} within {timeout} seconds"
+                    raise Timeout(msg) from None
+            mailbox = find(self.name)
+            if mailbox is not None:
+                try:
+                    await_start(mailbox, _left(deadline))
+                except ActorDead:
+                    continue  # it did not live to the end of its init: wait for the next
+                return mailbox.ref
+
     def tell(self, message: Any) -> None:
         """Send a message to whoever has the name now.
 
@@ -100,6 +129,10 @@ class NamedRef(pykka.ActorRef[Any]):
         future = Reply()
         future.set(False)  # noqa: FBT003 - a future's value
         return future.get() if block else future
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def ref(name: Hashable) -> NamedRef:

@@ -50,7 +50,7 @@ class _PlainMailbox(Mailbox):
 class _Watched(pykka.ThreadingActor):
     """Goes before a plain actor's class and announces its death."""
 
-    actor_inbox: _PlainMailbox
+    actor_inbox: _PlainMailbox  # pyright: ignore[reportIncompatibleVariableOverride] # set once, by the method below
     use_daemon_thread: ClassVar[bool] = True
 
     @staticmethod
@@ -74,6 +74,12 @@ class _Watched(pykka.ThreadingActor):
             raise
         except BaseException as error:  # Pykka would stop every actor of the program
             raise RuntimeError(repr(error)) from error
+
+    def _stop(self) -> None:
+        try:
+            super()._stop()
+        except BaseException as error:  # noqa: BLE001 - on_stop raised SystemExit or the like: an error as any other
+            self._handle_failure(type(error), error, error.__traceback__)
 
     def _actor_loop(self) -> None:
         mailbox = self.actor_inbox
@@ -110,7 +116,7 @@ def supervised_start(cls: type[pykka.ThreadingActor], options: Mapping[str, Any]
         _signals.link(parent, mailbox)
         pykka.ActorRegistry.register(mailbox.ref)
         try:
-            actor._start_actor_loop()  # noqa: SLF001 - Pykka's hook for implementors, as Actor.start calls it
+            actor._start_actor_loop()  # Pykka's hook for implementors, as Actor.start calls it
         except BaseException:
             mailbox.die(KILLED)
             raise

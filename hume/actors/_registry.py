@@ -38,11 +38,18 @@ class Ref(pykka.ActorRef[Any]):
     def __deepcopy__(self, _memo: object) -> Ref:
         return self
 
+    def __str__(self) -> str:
+        mailbox = self.actor_inbox
+        name = mailbox.name if isinstance(mailbox, Mailbox) else None
+        known = "" if name is None or name is self.actor_class else f" {name!r}"
+        return f"{self.actor_class.__name__}{known} ({self.actor_urn})"
+
 
 # Written under the lock; read without it, since looking a key up in a dict is atomic. A name stays until its holder's
 # death takes it out, so nobody can take a name over while its holder's tables are still on their way to the heir.
 _holders: dict[Hashable, Mailbox] = {}
 _lock: Final = allocate_lock()
+_awaited: dict[Hashable, list[Callable[[], object]]] = {}  # whom to call when a name is taken; under the lock
 
 _root: Callable[[], Mailbox]
 
@@ -63,18 +70,48 @@ def claim(name: Hashable, mailbox: Mailbox, what: object = None) -> None:
     """Give an actor a name; it is free again at the actor's death.
 
     Raises:
+        TypeError: it can't be hashed.
         AlreadyStarted: somebody has it (of two that race for a name exactly one wins).
         ActorDead: the actor is dead.
     """
-    with _lock:
-        holder = _holders.get(name)
-        if holder is None or not holder.alive:  # dead: its tables have moved, only its release has not come by yet
-            holder = _holders[name] = mailbox
+    what = f"name {name!r}" if what is None else what
+    try:
+        with _lock:
+            holder = _holders.get(name)
+            if holder is None or not holder.alive:  # dead: its tables have moved, only its release is not here yet
+                holder = _holders[name] = mailbox
+    except TypeError:
+        msg = f"{what} must be hashable"
+        raise TypeError(msg) from None
     if holder is not mailbox:
-        raise AlreadyStarted(f"name {name!r}" if what is None else what, holder.ref)
+        raise AlreadyStarted(what, holder.ref)
+    if _awaited:
+        with _lock:
+            callbacks = _awaited.pop(name, [])
+        for callback in callbacks:
+            callback()
     if not mailbox.at_death(lambda: _release(name, mailbox)):
         _release(name, mailbox)
         raise mailbox.dead_error()
+
+
+def when_claimed(name: Hashable, callback: Callable[[], object]) -> bool:
+    """Call *callback* when the name is next taken; `False` (and it is not kept) when somebody has it now."""
+    with _lock:
+        if find(name) is None:
+            _awaited.setdefault(name, []).append(callback)
+            return True
+    return False
+
+
+def forget_callback(name: Hashable, callback: Callable[[], object]) -> None:
+    """Forget a callback that `when_claimed` keeps."""
+    with _lock:
+        left = [other for other in _awaited.get(name, []) if other != callback]
+        if left:
+            _awaited[name] = left
+        else:
+            _awaited.pop(name, None)
 
 
 def _release(name: Hashable, mailbox: Mailbox) -> None:

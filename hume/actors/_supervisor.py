@@ -35,7 +35,8 @@ class Supervisor(SupervisorCore):
         strategy: ``"one_for_one"`` restarts the child that died, ``"one_for_all"`` all, ``"rest_for_one"`` that child
             and those started after it.
         max_restarts: how many restarts within *max_seconds* are allowed; at the next the supervisor stops its children
-            and exits with reason "shutdown", so that its own supervisor takes over. Children with a `Backoff` don't count.
+            and exits with reason "shutdown", so that its own supervisor takes over. Children with a `Backoff` do not
+            count.
         max_seconds: seconds.
         auto_shutdown: whether ``"any_significant"`` child that ends by itself, or the last of ``"all_significant"``
             ones, ends the supervisor; ``"never"``.
@@ -65,7 +66,8 @@ class Supervisor(SupervisorCore):
         one_of("strategy", strategy, STRATEGIES)
         one_of("auto_shutdown", auto_shutdown, AUTO_SHUTDOWNS)
         self._set_up(max_restarts, max_seconds)
-        self._strategy, self._auto_shutdown = strategy, auto_shutdown
+        self._strategy: Strategy = strategy
+        self._auto_shutdown = auto_shutdown
         specs = [spec_of(child) for child in children]
         for spec in specs:
             self._check_significant(spec)
@@ -107,9 +109,7 @@ class Supervisor(SupervisorCore):
 
     def _ended(self, child: Child) -> None:
         self._drop_if_temporary(child)
-        others_left = any(
-            other.spec.significant and other.state != "stopped" for other in self._children.values() if other is not child
-        )
+        others_left = any(other.spec.significant and other.state != "stopped" for other in self._children.values())
         if shuts_down(self._auto_shutdown, significant=child.spec.significant, others_left=others_left):
             raise Stop(SHUTDOWN)
 

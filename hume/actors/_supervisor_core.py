@@ -51,7 +51,8 @@ class SupervisorCore(GenServer):
 
     trap_exit = True
     child_type: ClassVar[ChildType] = "supervisor"
-    random: ClassVar[Callable[[], float]] = staticmethod(random.random)  # for the backoff's jitter
+    # for the backoff's jitter; not the generator that the program may have seeded, and where nobody else may draw
+    random: ClassVar[staticmethod[[], float]] = staticmethod(random.Random().random)  # noqa: S311 - no secret
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -195,7 +196,8 @@ class SupervisorCore(GenServer):
             return
         method = getattr(self, request.method, None)
         if method is None:
-            reply.fail(TypeError(f"{self} has no{request.method.replace('_', ' ')}: its children have no specs to keep"))
+            name = request.method.lstrip("_")
+            reply.fail(TypeError(f"{self} has no {name}: its children have no specs to keep"))
             return
         try:
             reply.set(method(request.argument))
@@ -209,7 +211,7 @@ class SupervisorCore(GenServer):
         return count(list(self._children.values()))
 
     _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
-        **GenServer._handlers,  # noqa: SLF001 - its own base class
+        **GenServer._handlers,
         Request: _on_request,
         Retry: _on_retry,
     }

@@ -59,7 +59,7 @@ class Node:
     def _title(self) -> str:
         kind = "?" if self.actor_class is None else self.actor_class.__name__
         label = self.identity if self.name is None or self.name is self.actor_class else self.name
-        parts = [kind if label is None or label is self.actor_class else f"{kind} {_text(label)}", self.state]
+        parts = [kind if label is None or label is self.actor_class else f"{kind} {_text(label, kind)}", self.state]
         if self.uptime is not None:
             parts.append(f"up {self.uptime:.1f} s")
         if self.restarts:
@@ -69,11 +69,15 @@ class Node:
         return ", ".join(parts)
 
 
-def _text(label: Hashable) -> str:
+def _text(label: Hashable, kind: str) -> str:
+    """Return a name, an identity or an id as text; a default one, (class, stream), without the class."""
     if isinstance(label, type):
         return label.__name__
-    if isinstance(label, tuple):
-        return " ".join(map(_text, label))
+    if isinstance(label, tuple) and len(label) == 2:  # noqa: PLR2004 - a pair
+        first, second = label
+        name = first.__name__ if isinstance(first, type) else first
+        if isinstance(name, str) and name.rpartition(".")[2] == kind:
+            return _text(second, kind)
     return repr(label)
 
 

@@ -1,10 +1,21 @@
-"""Event stores: the contract, and the stores that come with Hume."""
+"""Event stores: the contract, and the stores that come with Hume.
+
+`SQLiteEventStore` and `SQLiteSnapshotStore` need the extra ``sqlite``; they are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
 from hume.stores._batch import EXISTS
 from hume.stores._event import Event
 from hume.stores._event_store import EventStore, FullEventStore, validate_store
 from hume.stores._memory import EventStoreActor
 from hume.stores._selector import ALL, Selector, prefix
+
+if TYPE_CHECKING:
+    from hume.stores._sqlite import SQLiteEventStore, SQLiteSnapshotStore
 
 __all__ = [
     "ALL",
@@ -13,7 +24,28 @@ __all__ = [
     "EventStore",
     "EventStoreActor",
     "FullEventStore",
+    "SQLiteEventStore",
+    "SQLiteSnapshotStore",
     "Selector",
     "prefix",
     "validate_store",
 ]
+
+_LAZY: Final = {
+    "SQLiteEventStore": "hume.stores._sqlite",
+    "SQLiteSnapshotStore": "hume.stores._sqlite",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs an extra, when it is asked for."""
+    if name not in _LAZY:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    try:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "msgspec":
+            raise
+        msg = f"{name} needs msgspec: pip install 'hume-es[sqlite]'"
+        raise ImportError(msg) from error

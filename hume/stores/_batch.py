@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 from hume.actors._isolate import is_immutable, isolated
@@ -86,27 +86,34 @@ class Batch:
         check_stream(stream)
         check_expect_seq(expect_seq)
         self.stream, self.expect_seq = stream, expect_seq
-        self.payloads = _copied(payloads)
-        self.shareable = all(map(is_immutable, self.payloads))  # threads may get the very objects
+        self.shareable = True  # threads may get the very objects
+        self.payloads = [self._kept(payload) for payload in _several(payloads)]
         self.ids = None if ids is None else _checked_ids(ids, len(self.payloads))
         self.metadata = _inherited(None if metadata is None else _checked_metadata(metadata))
 
 
-def _copied(payloads: Iterable[Any]) -> list[Any]:
-    if isinstance(payloads, str | bytes | Mapping) or not isinstance(payloads, Iterable):
-        msg = f"payloads must be several payloads, such as a list of them, not {payloads!r}"
-        raise TypeError(msg)
-    copied = []
-    for payload in payloads:
+    def _kept(self, payload: Any) -> Any:
+        """Return the payload as the log keeps it: itself if it can't be changed, or a copy."""
         if payload is None:
             msg = "a payload must not be None"
             raise ValueError(msg)
+        if is_immutable(payload):
+            return payload
+        self.shareable = False
         try:
-            copied.append(isolated(payload))
+            return isolated(payload)
         except Exception as error:
             msg = f"payload {payload!r} can't be copied ({error}), and a log must not share what can be changed"
             raise TypeError(msg) from error
-    return copied
+
+
+def _several(payloads: object) -> Iterable[Any]:
+    if type(payloads) not in {list, tuple} and (
+        isinstance(payloads, str | bytes | Mapping) or not isinstance(payloads, Iterable)
+    ):
+        msg = f"payloads must be several payloads, such as a list of them, not {payloads!r}"
+        raise TypeError(msg)
+    return cast("Iterable[Any]", payloads)
 
 
 def _checked_ids(ids: Iterable[UUID], count: int) -> list[UUID]:

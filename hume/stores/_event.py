@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
     from datetime import datetime
 
-__all__ = ["POSITION", "SEQ", "Event", "Origin", "as_event", "new_event"]
+__all__ = ["POSITION", "SEQ", "Event", "Origin", "as_event", "new_event", "unshared"]
 
 SEQ, PAYLOAD, STREAM, ID, RECORDED_AT, METADATA, POSITION = range(7)  # where a field stands in the tuple
 
@@ -28,6 +28,12 @@ class Origin:
 
     def __init__(self, log_id: uuid.UUID | None = None) -> None:
         self.uuid = uuid.uuid4() if log_id is None else log_id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origin) and other.uuid == self.uuid
+
+    def __hash__(self) -> int:
+        return hash(self.uuid)
 
     def event_id(self, position: int) -> uuid.UUID:
         """Return the id of the event at *position*."""
@@ -114,10 +120,20 @@ class Event(tuple[Any, ...]):
         return f"Event(seq={self.seq}, payload={self.payload!r}, stream={self.stream!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Event, (self.seq, self.payload, self.stream, self.id, self.recorded_at, self.metadata, self.position)
+        return _rebuilt, tuple(self)
+
+
+def _rebuilt(*fields: Any) -> Event:
+    return new_event(Event, fields)
 
 
 new_event: Final = tuple.__new__  # new_event(Event, (seq, payload, stream, origin, recorded_at, metadata, position))
+
+
+def unshared(event: Event) -> Event:
+    """Return the event with a payload that nobody else has, where it could be changed in place."""
+    payload = isolated(event.payload)
+    return event if payload is event.payload else event.with_payload(payload)
 
 
 def as_event(item: object) -> Event:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 import pykka
 
 from hume.actors._calls import await_start
+from hume.actors._isolate import is_immutable
 from hume.actors._mailbox import Mailbox
 from hume.actors._registry import find
 from hume.errors import ActorDead, InvalidStore
@@ -189,7 +190,7 @@ def resolve(store: Any) -> EventStore:
     if mailbox is not None:
         return _of_actor(mailbox.ref, store)
     missing = _missing(store)
-    if isinstance(store, str | tuple) or (isinstance(store, type) and not missing):
+    if _is_name(store, missing):
         raise ActorDead(f"store {store!r}")
     if missing:
         raise InvalidStore(store, missing)
@@ -201,6 +202,8 @@ def _of_actor(ref: pykka.ActorRef[Any], store: object) -> EventStore:
     if isinstance(mailbox, Mailbox):
         if mailbox.face is None:
             await_start(mailbox)
+        if not mailbox.alive:
+            raise mailbox.dead_error()
         if isinstance(mailbox.face, DirectStore):
             return cast("EventStore", mailbox.face)
     missing = _missing(ref.actor_class)
@@ -209,6 +212,13 @@ def _of_actor(ref: pykka.ActorRef[Any], store: object) -> EventStore:
     if not ref.is_alive():
         raise ActorDead(ref)
     return _ActorStore(ref)
+
+
+def _is_name(store: object, missing: tuple[str, ...]) -> bool:
+    """Tell whether something that nobody is called must be a name all the same: of a store that is down."""
+    if isinstance(store, type):
+        return not missing
+    return missing == _METHODS and store is not None and not callable(store) and is_immutable(store)
 
 
 def _missing(store: object) -> tuple[str, ...]:

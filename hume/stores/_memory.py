@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 from hume import telemetry
 from hume.actors._gen_server import GenServer
 from hume.actors._heir import HeirActor
-from hume.actors._isolate import is_immutable, isolated
 from hume.actors._mailbox import Mailbox, current
 from hume.actors._table import Table
 from hume.errors import NotFound
 from hume.stores._batch import Batch, check_count, check_stream
-from hume.stores._event import POSITION
+from hume.stores._event import POSITION, unshared
 from hume.stores._event_store import DirectStore
 from hume.stores._log import SEGMENT, Logs
 from hume.stores._selector import select
@@ -195,9 +194,7 @@ class Journal(DirectStore):
 
 def _copies(page: Sequence[Event]) -> Sequence[Event]:
     """Return events whose payloads nobody else has, where they could be changed in place."""
-    return [
-        event if is_immutable(event.payload) else event.with_payload(isolated(event.payload)) for event in page
-    ]
+    return [unshared(event) for event in page]
 
 
 class EventStoreActor(GenServer):

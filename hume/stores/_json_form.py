@@ -1,0 +1,277 @@
+"""Values as what JSON has, and back, equal and of the same type; the format is written down in `_codec.py`."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import fractions
+import math
+import uuid
+import zoneinfo
+from collections.abc import Callable
+from typing import Any, Final
+
+__all__ = ["DEEPEST", "FLAT", "NAMES", "Form", "Malformed", "Refused"]
+
+DEEPEST: Final = 100  # levels: reading takes a few stack frames a level, of the thousand that there are
+_LONGEST: Final = 14_000  # bits: Python refuses to read a decimal number of more than 4,300 digits
+
+FLAT: Final = frozenset({bool, float, int, str})
+"""What JSON has and holds nothing else. Not None: a float that JSON hasn't comes out as null, and so can be told."""
+
+_ATOMS: Final = frozenset({bool, int, str, type(None)})
+_CAREFUL_ATOMS: Final = frozenset({bool, type(None)})
+_STRINGS: Final = frozenset({str})
+
+NAMES: Final[dict[type, str]] = {
+    bool: "bool", bytes: "bytes", datetime.date: "date", datetime.datetime: "datetime", decimal.Decimal: "decimal",
+    dict: "dict", float: "float", fractions.Fraction: "fraction", frozenset: "frozenset", int: "int", list: "list",
+    type(None): "none", set: "set", str: "str", datetime.time: "time", datetime.timedelta: "timedelta", tuple: "tuple",
+    uuid.UUID: "uuid",
+}  # fmt: skip
+"""The built-in types, by the names under which payloads of them are stored."""
+
+_PLAIN: Final = frozenset({"bool", "dict", "float", "int", "list", "none", "str"})  # JSON tells these by itself
+
+Write = Callable[[Any, int], Any]
+Read = Callable[[Any], Any]
+
+
+class Refused(Exception):  # noqa: N818 - never leaves the codec
+    """A value has no form; the message says why."""
+
+
+class Malformed(Exception):  # noqa: N818 - never leaves the codec
+    """A form is none of the format's; the message says why."""
+
+
+class Form:
+    """Takes values apart into what JSON has, and puts them together again.
+
+    Args:
+        write_class: returns the function that takes values of a class apart; raises `Refused` for an unknown kind.
+        read_object: makes a value of the name, version and data behind an ``$object`` tag.
+        careful: looks into each string and number for what JSON hasn't. It is for when an encoder has refused, since
+            next to none needs it.
+    """
+
+    def __init__(
+        self, write_class: Callable[[type], Write], read_object: Callable[[Any], Any], *, careful: bool = False
+    ) -> None:
+        self._write_class = write_class
+        self._atoms = _CAREFUL_ATOMS if careful else _ATOMS
+        self._bare: dict[type, Write] = {
+            dict: self._dict, float: _write_float, int: _write_int, list: self.items, str: _write_text,
+            bool: _as_is, type(None): _as_is,
+        }  # fmt: skip
+        self._inner: dict[type, Write] = {
+            tuple: self.items, set: self._set, frozenset: self._set, fractions.Fraction: self._fraction, **_INNER,
+        }  # fmt: skip
+        self._write: dict[type, Write] = dict(self._bare)
+        for kind, inner in self._inner.items():
+            self._write[kind] = _tagged("$" + NAMES[kind], inner)
+        self._read: dict[str, Read] = {
+            "$tuple": lambda inner: tuple(self._back_items(inner)),
+            "$set": lambda inner: set(self._back_items(inner)),
+            "$frozenset": lambda inner: frozenset(self._back_items(inner)),
+            "$dict": lambda inner: dict(self._back_items(pair) for pair in _list(inner)),
+            "$fraction": lambda inner: fractions.Fraction(*self._back_items(inner)),
+            "$object": read_object,
+            **_READ,
+        }
+
+    # -- values to forms
+
+    def out(self, value: Any, depth: int) -> Any:
+        """Return the form of a value that stands *depth* levels down in the payload.
+
+        Raises:
+            Refused: it has none.
+        """
+        kind = type(value)
+        if kind in self._atoms:
+            return value
+        write = self._write.get(kind)
+        if write is None:
+            # two threads may both ask: they get equal functions, and either will do
+            write = self._write[kind] = self._write_class(kind)
+        return write(value, depth)
+
+    def root_of(self, kind: type) -> Write | None:
+        """Return what makes the data of a payload of this built-in type: its form, without the tag of the type."""
+        return self._inner.get(kind) or self._bare.get(kind)
+
+    def items(self, values: Any, depth: int) -> list[Any]:
+        """Return the forms of the values in a container that stands *depth* levels down."""
+        depth = deeper(depth)
+        atoms, out = self._atoms, self.out
+        return [value if type(value) in atoms else out(value, depth) for value in values]
+
+    def _dict(self, value: dict[Any, Any], depth: int) -> Any:
+        if not _STRINGS.issuperset(map(type, value)):
+            depth = deeper(depth)
+            return {"$dict": [self.items(pair, depth) for pair in value.items()]}
+        keys: Any = value
+        if self._atoms is _CAREFUL_ATOMS:
+            keys = [_write_text(key, depth) for key in value]
+        if "$" in "".join(keys):
+            keys = ["$" + key if key.startswith("$") else key for key in keys]
+        return dict(zip(keys, self.items(value.values(), depth), strict=True))
+
+    def _set(self, value: Any, depth: int) -> list[Any]:
+        return sorted(self.items(value, depth), key=repr)  # the same bytes in each process, whatever its hash seed
+
+    def _fraction(self, value: fractions.Fraction, depth: int) -> list[Any]:
+        return self.items((value.numerator, value.denominator), depth)
+
+    # -- forms to values
+
+    def back(self, form: Any) -> Any:
+        """Return the value that a form stands for; what is no form, as an upcaster may give, is left as it is.
+
+        Raises:
+            Malformed: it has a tag that the format has not. (What is behind a tag may raise what it likes.)
+        """
+        kind = type(form)
+        if kind is list:
+            back = self.back
+            return [item if type(item) in _ATOMS else back(item) for item in form]
+        if kind is dict:
+            return self._back_dict(form)
+        return form
+
+    def root_back(self, name: str, data: Any) -> Any:
+        """Return the payload of the built-in type *name* that was stored as *data*."""
+        if name not in _PLAIN:
+            return self._read["$" + name](data)
+        value = self.back(data)
+        if NAMES.get(type(value)) != name:
+            msg = f"its data are a {type(value).__name__}"
+            raise Malformed(msg)
+        return value
+
+    def _back_dict(self, form: dict[Any, Any]) -> Any:
+        back = self.back
+        if len(form) == 1:
+            ((key, inner),) = form.items()
+            if isinstance(key, str) and key.startswith("$") and not key.startswith("$$"):
+                read = self._read.get(key)
+                if read is None:
+                    msg = f"it has the unknown tag {key!r}"
+                    raise Malformed(msg)
+                return read(inner)
+        return {_key(key): item if type(item) in _ATOMS else back(item) for key, item in form.items()}
+
+    def _back_items(self, form: Any) -> list[Any]:
+        back = self.back
+        return [item if type(item) in _ATOMS else back(item) for item in _list(form)]
+
+
+def deeper(depth: int) -> int:
+    """Return the next level.
+
+    Raises:
+        Refused: there is none.
+    """
+    if depth >= DEEPEST:
+        msg = f"is nested deeper than {DEEPEST} levels, or contains itself"
+        raise Refused(msg)
+    return depth + 1
+
+
+def _tagged(tag: str, inner: Write) -> Write:
+    return lambda value, depth: {tag: inner(value, depth)}
+
+
+def _key(key: Any) -> Any:
+    if not isinstance(key, str) or not key.startswith("$"):
+        return key
+    if not key.startswith("$$"):
+        msg = f"it has the unknown key {key!r}"
+        raise Malformed(msg)
+    return key[1:]
+
+
+def _list(form: Any) -> list[Any]:
+    if not isinstance(form, list):
+        msg = f"it has a {type(form).__name__} where a list belongs"
+        raise Malformed(msg)
+    return form  # pyright: ignore[reportUnknownVariableType]
+
+
+# -- one function a type: value, depth -> what follows the tag
+
+
+def _as_is(value: Any, _depth: int) -> Any:
+    return value
+
+
+def _write_float(value: float, _depth: int) -> Any:
+    return value if math.isfinite(value) else {"$float": str(value)}
+
+
+def _write_int(value: int, _depth: int) -> Any:
+    return value if value.bit_length() <= _LONGEST else {"$int": hex(value)}
+
+
+def tagged_int(value: int) -> Any:
+    """Return the form of an int that can't be taken for a float."""
+    return {"$int": hex(value)}
+
+
+def _write_text(value: str, _depth: int) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        msg = f"is a str that holds half a character, {value[error.start]!r} at {error.start}, which no text file can hold"
+        raise Refused(msg) from error
+    return value
+
+
+def _write_bytes(value: bytes, _depth: int) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _write_moment(value: datetime.datetime | datetime.time, _depth: int) -> Any:
+    zone = value.tzinfo
+    if zone is None or type(zone) is datetime.timezone:
+        return [value.isoformat(), value.fold, None] if value.fold else value.isoformat()
+    if type(zone) is zoneinfo.ZoneInfo and zone.key:
+        return [value.replace(tzinfo=None).isoformat(), value.fold, zone.key]
+    msg = f"has a tzinfo of type {type(zone).__qualname__}, {zone!r}; use a datetime.timezone or a zoneinfo.ZoneInfo by key"
+    raise Refused(msg)
+
+
+def _read_moment(kind: type[Any]) -> Read:
+    def read(inner: Any) -> Any:
+        if isinstance(inner, str):
+            return kind.fromisoformat(inner)
+        text, fold, zone = _list(inner)
+        value = kind.fromisoformat(text)
+        return value.replace(fold=fold) if zone is None else value.replace(fold=fold, tzinfo=zoneinfo.ZoneInfo(zone))
+
+    return read
+
+
+_INNER: Final[dict[type, Write]] = {
+    bytes: _write_bytes,
+    datetime.date: lambda value, _depth: value.isoformat(),
+    datetime.datetime: _write_moment,
+    datetime.time: _write_moment,
+    datetime.timedelta: lambda value, _depth: [value.days, value.seconds, value.microseconds],
+    decimal.Decimal: lambda value, _depth: str(value),
+    uuid.UUID: lambda value, _depth: str(value),
+}
+
+_READ: Final[dict[str, Read]] = {
+    "$bytes": lambda inner: base64.b64decode(inner, validate=True),
+    "$date": datetime.date.fromisoformat,
+    "$datetime": _read_moment(datetime.datetime),
+    "$decimal": decimal.Decimal,
+    "$float": float,
+    "$int": lambda inner: int(inner, 16),
+    "$time": _read_moment(datetime.time),
+    "$timedelta": lambda inner: datetime.timedelta(*inner),
+    "$uuid": uuid.UUID,
+}

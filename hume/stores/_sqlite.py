@@ -1,0 +1,397 @@
+"""SQLiteEventStore: a log in a file, written by one actor, many appends to a transaction, and read by any thread."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+
+from pykka._envelope import Envelope
+
+from hume import _bus, telemetry
+from hume.actors._calls import call_mailbox
+from hume.actors._gen_server import GenServer
+from hume.actors._mailbox import Mailbox, Reply, current
+from hume.errors import ActorDead, StorageFailed
+from hume.stores._codec import Codec, JSONCodec
+from hume.stores._sqlite_pool import Pool
+from hume.stores._sqlite_read import Reader
+from hume.stores._sqlite_schema import Database, Durability
+from hume.stores._sqlite_snapshots import SaveSnapshot, SQLiteSnapshotStore
+from hume.stores._sqlite_write import MAX_PAYLOAD, Append, EncodedBatch, LogOrigin, Transaction, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from pathlib import Path
+    from uuid import UUID
+
+    from hume.actors._child_spec import ChildSpec
+    from hume.stores._event import Event
+
+__all__ = ["SQLiteEventStore", "SQLiteSnapshotStore"]
+
+_log = logging.getLogger("hume.stores")
+
+_APPEND: Final = ("hume", "store", "append")
+_POLL_AFTER: Final = 0.025  # seconds between two looks for what other processes wrote
+_ANSWER_WITHIN: Final = 120.0  # seconds; the wait for another process's lock and a slow disk are well below
+_GREW: Final = "SELECT name FROM streams WHERE id IN (SELECT stream FROM events WHERE position > ? AND position <= ?)"
+
+
+class _Poll:
+    """The timer's message: look whether another process has written."""
+
+
+_POLL: Final = _Poll()
+
+
+class _Killed(Exception):
+    """The store was killed while it wrote: what it wrote is undone, and its callers have been told of its death."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What a store is started with; checked in the starter's thread."""
+
+    database: Database
+    codec: Codec
+    max_payload: int
+
+
+class Journal(Reader):
+    """The store's methods, for any thread: reads run where they are called, an append is a message to the actor."""
+
+    __slots__ = ("_mailbox", "_max_payload", "_run_here", "snapshots")
+
+    def __init__(
+        self, actor: SQLiteEventStore, readers: Pool, origin: LogOrigin, settings: _Settings, run_here: Callable[[Work], Any]
+    ) -> None:
+        super().__init__(readers, origin, settings.codec)
+        self._mailbox, self._max_payload, self._run_here = actor.actor_inbox, settings.max_payload, run_here
+        self.snapshots = SQLiteSnapshotStore.of(settings.database, settings.codec, self._send)
+
+    def append(
+        self,
+        stream: Hashable,
+        payloads: Iterable[Any],
+        expect_seq: Any = None,
+        *,
+        ids: Iterable[UUID] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Append all payloads or none; see `FullEventStore.append`.
+
+        When this returns they are on the disk. Who gets `ActorDead` or `Timeout` instead does not know whether they
+        are, for the store may have died, or been slow, just after it wrote them: then the same append again, with ids,
+        stores nothing twice.
+
+        Raises:
+            StorageFailed: the file could not be written; nothing was stored.
+            EncodeError: a payload that the codec can't encode.
+        """
+        batch = EncodedBatch(self._codec, self._max_payload, stream, payloads, expect_seq, ids, metadata)
+        return self._append((batch,))[0]
+
+    def append_many(
+        self, batches: Iterable[tuple[Hashable, Iterable[Any], Any]], *, metadata: Mapping[str, Any] | None = None
+    ) -> list[int]:
+        """Append to several streams, all or nothing; see `FullEventStore.append_many`, and `append`."""
+        encoded = [EncodedBatch(self._codec, self._max_payload, *batch, metadata=metadata) for batch in batches]
+        return self._append(encoded) if encoded else []
+
+    def _append(self, batches: Iterable[EncodedBatch]) -> list[int]:
+        work = Append(*batches)
+        answers: list[tuple[int, bool]] = self._store(work)
+        if telemetry.attached(_APPEND):
+            for batch, (seq, is_new) in zip(work.batches, answers, strict=True):
+                if is_new:
+                    about = {"store": self._mailbox.ref, "stream": batch.stream}
+                    telemetry.execute(_APPEND, {"events": len(batch.payloads), "seq": seq}, about)
+        return [seq for seq, _ in answers]
+
+    def _store(self, work: Work) -> Any:
+        if current() is self._mailbox:  # through a proxy; a message to itself it would never see
+            return self._run_here(work)
+        return call_mailbox(self._mailbox, work, _ANSWER_WITHIN)
+
+    def _send(self, work: SaveSnapshot) -> bool:
+        """Have the actor save a snapshot, in turn with its appends; return `False` when it is dead."""
+        me = current()
+        try:
+            self._store(work)
+        except ActorDead:
+            if me is not None and not me.alive:
+                raise  # a killed actor's thread saves nothing
+            return False
+        return True
+
+
+class SQLiteEventStore(GenServer):
+    """An event store in a SQLite file, registered under its class unless it is given another name.
+
+    What an append has returned for survives a crash of the process, and with ``durability="full"`` one of the machine.
+    Appends that wait together share one transaction, and so one wait for the disk; each has its own answer. Reads run
+    in the caller's thread and never wait for a writer (in memory, for the transaction in hand). Several processes may
+    have the same file open; a projection hears of what another process wrote within about 50 ms. Projections keep
+    their snapshots in the same file, unless they are told otherwise.
+
+    Example::
+
+        SQLiteEventStore.start_link("warehouse.db")
+        hume.publish(SQLiteEventStore, "warehouse", ("add", "foo", 42))
+    """
+
+    # -- starting: the starter's thread
+
+    @classmethod
+    def start(
+        cls,
+        path: str | Path,
+        *,
+        name: Hashable = None,
+        durability: Durability = "full",
+        codec: Codec | None = None,
+        max_payload: int = 16 * 2**20,
+        timeout: float | None = None,
+    ) -> Any:
+        """Start a store, named by its class unless *name* is given; the file is made if there is none.
+
+        Args:
+            path: the file; ``":memory:"`` for a log that ends with the store.
+            name: by which it can be addressed.
+            durability: ``"full"``: an append returns when its events are on the disk; ``"normal"``: when the system
+                has them, so that they survive a crash of the process, but the last may not survive a loss of power.
+            codec: encodes payloads and metadata; default: `JSONCodec`.
+            max_payload: bytes that an encoded payload may take.
+            timeout: seconds that opening it may take; `None`: no limit.
+
+        Raises:
+            StorageFailed: the file is another program's, or made by a newer version, or can't be used; it is unchanged.
+            AlreadyStarted: the name is taken.
+            TypeError, ValueError: an argument is not allowed.
+        """
+        settings = _checked(path, durability, codec, max_payload)
+        return super().start(settings, name=cls if name is None else name, timeout=timeout)
+
+    @classmethod
+    def start_link(
+        cls,
+        path: str | Path,
+        *,
+        name: Hashable = None,
+        durability: Durability = "full",
+        codec: Codec | None = None,
+        max_payload: int = 16 * 2**20,
+        timeout: float | None = None,
+    ) -> Any:
+        """Start a store as `start` does, linked to the calling actor, or else to the application."""
+        settings = _checked(path, durability, codec, max_payload)
+        return super().start_link(settings, name=cls if name is None else name, timeout=timeout)
+
+    @classmethod
+    def child_spec(cls, path: str | Path, **options: Any) -> ChildSpec:
+        """Return how a supervisor starts this store; the options are those of `start`, and are checked here."""
+        given = dict(options)
+        for name in ("name", "timeout"):
+            given.pop(name, None)
+        functools.partial(_checked, path)(**{"durability": "full", "codec": None, "max_payload": 1, **given})
+        return super().child_spec(path, **options)
+
+    # -- its life; all that follows runs in the actor's thread
+
+    def init(self, settings: _Settings) -> None:
+        """Open the file."""
+        mailbox, database = self.actor_inbox, settings.database
+        self._codec, self._failing = settings.codec, False
+        self._writer = Pool(database, database.connect, lambda: _check_alive(mailbox), single=True)
+        readers = self._writer
+        if not database.in_memory:
+            readers = Pool(database, database.connect_to_read, lambda: _check_alive(mailbox))
+        _at_death(mailbox, readers.close)
+        _at_death(mailbox, self._writer.close)  # last, when it can put the file in order
+        with self._writer.lend("open it") as connection:
+            self._seen: int = connection.execute("SELECT max(position) FROM events").fetchone()[0] or 0
+            self._data_version = _data_version(connection)
+        self._origin = LogOrigin(database.log_id)
+        self._journal = Journal(self, readers, self._origin, settings, self._run_here)
+        _at_death(mailbox, self._journal.snapshots.release)
+        mailbox.face = self._journal
+        if not database.in_memory:
+            self.send_after(_POLL_AFTER, _POLL)
+
+    def _on_work(self, work: Work, reply: Reply | None) -> None:
+        self._write([Envelope(work, reply)])
+
+    def _run_here(self, work: Work) -> Any:
+        reply = Reply()
+        self._write([Envelope(work, reply)])
+        return reply.get(timeout=0)
+
+    def _write(self, group: list[Envelope[Any]]) -> None:
+        """Do all works that wait, in one transaction, and then answer each."""
+        taken = list(group)
+        answers: list[tuple[Reply, Any, Exception | None]] = []
+        try:
+            with self._writer.lend("write to it; nothing was stored") as connection:
+                connection.execute("BEGIN IMMEDIATE")  # so that nobody, in any process, can come in between
+                transaction = Transaction(connection, self._origin, self._codec, self.clock)
+                while group:
+                    answers += [_run(envelope, transaction) for envelope in group if _is_awaited(envelope)]
+                    group = self.actor_inbox.take_waiting(Work)  # who came while we wrote
+                    taken += group
+                grown = self._grown(connection, transaction.began_at)
+                if not self.actor_inbox.alive:
+                    raise _Killed
+                connection.execute("COMMIT")
+        except _Killed:
+            return
+        except StorageFailed as error:
+            # those too that came meanwhile: they are not to wait, one after the other, for the same failure
+            self._refuse([*taken, *self.actor_inbox.take_waiting(Work)], error)
+            return
+        self._seen = transaction.position
+        for reply, value, failure in answers:
+            if failure is None:
+                reply.set(value)
+            else:
+                reply.fail(failure)
+        for stream in grown:
+            _bus.tell(stream)
+
+    @staticmethod
+    def _refuse(group: list[Envelope[Any]], error: StorageFailed) -> None:
+        _log.warning("%s", error)
+        for envelope in group:
+            own = copy.copy(error)  # each caller's own, for to raise an error changes it
+            own.__cause__ = error.__cause__
+            cast("Reply", envelope.reply_to).fail(own)
+
+    # -- what other processes wrote
+
+    def _on_poll(self, _poll: _Poll, _reply: Reply | None) -> None:
+        self.send_after(_POLL_AFTER, _POLL)
+        try:
+            with self._writer.lend("look for new events") as connection:
+                version = _data_version(connection)  # raised by every transaction but this connection's own
+                if version == self._data_version:
+                    return
+                last: int = connection.execute("SELECT max(position) FROM events").fetchone()[0] or 0
+                grown = self._grown(connection, last)
+        except StorageFailed as error:
+            if not self._failing:  # said once, and not forty times a second
+                _log.warning("%s", error)
+            self._failing = True
+            return
+        self._seen, self._data_version, self._failing = last, version, False
+        for stream in grown:
+            _bus.tell(stream)
+
+    def _grown(self, connection: sqlite3.Connection, last: int) -> list[str]:
+        """Return the streams that others have appended to since this store last looked; the log then ended at *last*."""
+        if last <= self._seen:
+            return []
+        return [name for (name,) in connection.execute(_GREW, (self._seen, last))]
+
+    _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
+        **GenServer._handlers,
+        Append: _on_work,
+        SaveSnapshot: _on_work,
+        _Poll: _on_poll,
+    }
+
+    # -- the store's methods, for a proxy
+
+    def append(
+        self,
+        stream: Hashable,
+        payloads: Iterable[Any],
+        expect_seq: Any = None,
+        *,
+        ids: Iterable[UUID] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Append all payloads or none; see `FullEventStore.append`."""
+        return self._journal.append(stream, payloads, expect_seq, ids=ids, metadata=metadata)
+
+    def append_many(
+        self, batches: Iterable[tuple[Hashable, Iterable[Any], Any]], *, metadata: Mapping[str, Any] | None = None
+    ) -> list[int]:
+        """Append to several streams, all or nothing; see `FullEventStore.append_many`."""
+        return self._journal.append_many(batches, metadata=metadata)
+
+    def events(
+        self,
+        stream: Hashable,
+        after: int = 0,
+        limit: int | None = None,
+        backward: bool = False,  # noqa: FBT001, FBT002 - the contract fixes the signature
+    ) -> list[Event]:
+        """Return a stream's events; see `FullEventStore.events`."""
+        return list(self._journal.events(stream, after, limit, backward))
+
+    def all_events(
+        self,
+        after: int = 0,
+        limit: int | None = None,
+        streams: Iterable[Hashable] | None = None,
+        prefix: str | None = None,
+    ) -> list[Event]:
+        """Return events in global order; see `FullEventStore.all_events`."""
+        return list(self._journal.all_events(after, limit, streams, prefix))
+
+    def last_seq(self, stream: Hashable) -> int:
+        """Return the number of the stream's last event, 0 if it has none."""
+        return self._journal.last_seq(stream)
+
+    def last_position(self) -> int:
+        """Return the position of the last event, 0 if there is none."""
+        return self._journal.last_position()
+
+    def streams(self, prefix: str | None = None) -> list[Hashable]:
+        """Return the streams that have events; see `FullEventStore.streams`."""
+        return self._journal.streams(prefix)
+
+
+def _checked(path: str | Path, durability: Durability, codec: Codec | None, max_payload: int) -> _Settings:
+    if isinstance(max_payload, bool) or not isinstance(max_payload, int):
+        msg = f"max_payload must be a whole number of bytes, not {max_payload!r}"
+        raise TypeError(msg)
+    if not 1 <= max_payload <= MAX_PAYLOAD:
+        msg = f"max_payload must be from 1 to {MAX_PAYLOAD} bytes, not {max_payload}"
+        raise ValueError(msg)
+    if codec is not None and not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
+        msg = f"codec must be an object with encode and decode, or None, not {codec!r}"
+        raise TypeError(msg)
+    return _Settings(Database(path, durability), JSONCodec() if codec is None else codec, max_payload)
+
+
+def _run(envelope: Envelope[Any], transaction: Transaction) -> tuple[Reply, Any, Exception | None]:
+    reply = cast("Reply", envelope.reply_to)
+    try:
+        return reply, envelope.message.run(transaction), None
+    except sqlite3.Error:
+        raise  # the transaction is lost
+    except Exception as error:  # noqa: BLE001 - a refused work, or a codec's error in looking at an id: this caller's alone
+        return reply, None, error
+
+
+def _is_awaited(envelope: Envelope[Any]) -> bool:
+    return envelope.reply_to is not None and not cast("Reply", envelope.reply_to).done()
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    return version
+
+
+def _check_alive(mailbox: Mailbox) -> None:
+    if not mailbox.alive:
+        raise mailbox.dead_error()
+
+
+def _at_death(mailbox: Mailbox, release: Callable[[], object]) -> None:
+    if not mailbox.at_death(release):
+        release()

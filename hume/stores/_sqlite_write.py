@@ -1,0 +1,230 @@
+"""What the store actor writes: works that share a transaction, each with an answer of its own."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from hume.errors import IdConflict, UnexpectedSequence
+from hume.stores._batch import EXISTS, Batch
+from hume.stores._event import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+    from hume.actors._clock import Clock
+    from hume.stores._codec import Codec, Encoded
+
+__all__ = ["EPOCH", "MAX_PAYLOAD", "Append", "EncodedBatch", "LogOrigin", "Transaction", "Work", "check_durable_stream"]
+
+EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+MAX_PAYLOAD: Final = 500_000_000  # bytes; SQLite itself allows a row a thousand million
+
+_MICROSECOND: Final = dt.timedelta(microseconds=1)
+_LOG_BITS: Final = ((1 << 64) - 1) << 64 & ~(0xF << 76)  # the upper half of a UUID, without its version
+
+_SELECT_STREAM: Final = "SELECT id, (SELECT max(seq) FROM events WHERE stream = streams.id) FROM streams WHERE name = ?"
+_INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SELECT_KNOWN: Final = "SELECT seq, type, version, data FROM events WHERE stream = ? AND id = ?"
+_SELECT_DERIVED: Final = "SELECT seq, type, version, data FROM events WHERE position = ? AND stream = ? AND id IS NULL"
+
+
+class LogOrigin(Origin):
+    """An origin whose ids say their position, so that one that comes back is found without a search.
+
+    An id is a UUID of version 8 (RFC 9562): the first 60 free bits are the log's, the last 62 the position.
+    """
+
+    __slots__ = ("_base",)
+
+    def __init__(self, log_id: UUID | None = None) -> None:
+        super().__init__(log_id)
+        self._base = self.uuid.int & _LOG_BITS | 8 << 76 | 2 << 62
+
+    def event_id(self, position: int) -> UUID:
+        """Return the id of the event at *position*."""
+        return UUID(int=self._base | position)
+
+    def position_of(self, one: UUID) -> int | None:
+        """Return the position of the event that this is the id of; `None`: it is of no event in this log."""
+        position = one.int ^ self._base
+        return position if 0 < position < 1 << 62 else None
+
+
+def check_durable_stream(stream: object) -> None:
+    """Refuse what can't name a stream in a file."""
+    if not isinstance(stream, str):
+        msg = f"a durable store's stream must be a string, not {stream!r}"
+        raise TypeError(msg)
+    if not stream:
+        msg = "a durable store's stream must have a name, not ''"
+        raise ValueError(msg)
+    try:
+        stream.encode()
+    except UnicodeEncodeError as error:
+        msg = f"a durable store's stream must be text that UTF-8 can encode, not {stream!r}"
+        raise ValueError(msg) from error
+
+
+class EncodedBatch(Batch):
+    """A batch as it will be written; made in the caller's thread, so that nothing of a user's runs in the store's.
+
+    Raises:
+        TypeError, ValueError: as `Batch`; or a payload can't be encoded, or is too large.
+    """
+
+    __slots__ = ("codec", "encoded_metadata", "max_payload")
+
+    def __init__(
+        self,
+        codec: Codec,
+        max_payload: int,
+        stream: Hashable,
+        payloads: Iterable[Any],
+        expect_seq: object = None,
+        ids: Iterable[UUID] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        check_durable_stream(stream)
+        self.codec, self.max_payload = codec, max_payload
+        super().__init__(stream, payloads, expect_seq, ids, metadata)
+        self.encoded_metadata = None if self.metadata is None else self._encoded("metadata", self.metadata).data
+
+    def _kept(self, payload: Any) -> Encoded:
+        if payload is None:
+            return super()._kept(payload)  # type: ignore[no-any-return]  # which refuses it
+        return self._encoded("a payload", payload)
+
+    def _encoded(self, what: str, value: Any) -> Encoded:
+        encoded = self.codec.encode(value)
+        if len(encoded.data) > self.max_payload:
+            msg = (
+                f"{what} of type {encoded.type_name!r} for stream {self.stream!r} takes {len(encoded.data)} bytes, and "
+                f"max_payload allows {self.max_payload}; keep such data elsewhere, and a reference to it in the event"
+            )
+            raise ValueError(msg)
+        return encoded
+
+
+class Transaction:
+    """A write transaction that has begun, and what is known of the log in it. The store actor's thread only."""
+
+    def __init__(self, connection: sqlite3.Connection, origin: LogOrigin, codec: Codec, clock: Clock) -> None:
+        self.connection, self._origin, self._codec = connection, origin, codec
+        self._recorded_at = (clock.utcnow() - EPOCH) // _MICROSECOND
+        self._streams: dict[str, tuple[int | None, int]] = {}  # each one's row, if any, and last number
+        self.began_at = self.position = self._last_position()
+
+    def _last_position(self) -> int:
+        return self.connection.execute("SELECT max(position) FROM events").fetchone()[0] or 0
+
+    def stream(self, name: str) -> tuple[int | None, int]:
+        """Return a stream's row, `None` if it has none, and its last number."""
+        found = self._streams.get(name)
+        if found is None:
+            found = self.connection.execute(_SELECT_STREAM, (name,)).fetchone() or (None, 0)
+            self._streams[name] = found
+        return found
+
+    def append(self, batch: EncodedBatch) -> tuple[int, bool]:
+        """Append a batch; return its last number, and whether it is new. A refused one changes nothing.
+
+        Raises:
+            UnexpectedSequence: the stream is not where the batch expects it.
+            IdConflict: an id is known with another payload, or only a part of the ids is known.
+        """
+        name: str = batch.stream  # type: ignore[assignment]  # checked in the caller
+        row, last = self.stream(name)
+        if batch.ids and row is not None:
+            before = self._appended_before(batch, row)
+            if before is not None:
+                return before, False
+        expected = batch.expect_seq
+        if expected is not None and (last == 0 if expected is EXISTS else expected != last):
+            raise UnexpectedSequence(name, expected, last)
+        if not batch.payloads:
+            return last, False
+        if row is None:
+            row = self.connection.execute("INSERT INTO streams (name) VALUES (?)", (name,)).lastrowid
+        self._insert(batch, row, last)
+        self._streams[name] = row, last + len(batch.payloads)
+        return last + len(batch.payloads), True
+
+    def _insert(self, batch: EncodedBatch, row: int | None, seq: int) -> None:
+        position, metadata, recorded_at = self.position, batch.encoded_metadata, self._recorded_at
+        ids: Sequence[UUID | None] = batch.ids or (None,) * len(batch.payloads)
+        rows = [
+            (position + n, row, seq + n, kind, version, data, metadata, recorded_at, None if one is None else one.bytes)
+            for n, ((kind, version, data), one) in enumerate(zip(batch.payloads, ids, strict=True), 1)
+        ]
+        self.connection.executemany(_INSERT, rows)
+        self.position += len(rows)
+
+    def _appended_before(self, batch: EncodedBatch, row: int) -> int | None:
+        """Return the last number of a batch whose ids are all known; `None` if none is."""
+        ids: list[UUID] = batch.ids or []
+        found = [self._known(one, row) for one in ids]
+        if not any(found):
+            return None
+        for one, there, payload in zip(ids, found, batch.payloads, strict=True):
+            if there is None or not self._same(there[1:], payload):
+                raise IdConflict(batch.stream, one, known=there is not None)
+        return found[-1][0] if found[-1] else None
+
+    def _known(self, one: UUID, row: int) -> tuple[int, str, int, bytes] | None:
+        there = self.connection.execute(_SELECT_KNOWN, (row, one.bytes)).fetchone()
+        if there is None and (position := self._origin.position_of(one)) is not None:
+            there = self.connection.execute(_SELECT_DERIVED, (position, row)).fetchone()
+        return there  # type: ignore[no-any-return]  # a row
+
+    def _same(self, there: tuple[str, int, bytes], given: Encoded) -> bool:
+        # The bytes may differ though the payloads are equal: a dict has no order, and an old event has an old version.
+        return there == tuple(given) or self._codec.decode(*there) == self._codec.decode(*given)
+
+    def look_again(self) -> None:
+        """Forget what is known of the log, after a part of the transaction was undone."""
+        self._streams.clear()
+        self.position = self._last_position()
+
+
+class Work:
+    """A message to the store actor: something to be written, complete, so that it needs nothing but a transaction."""
+
+    __slots__ = ()
+
+    def run(self, transaction: Transaction) -> Any:
+        """Do it, and return the answer; what this raises refuses this work alone, so it has then changed nothing.
+
+        An `sqlite3.Error` is another matter: it refuses the whole transaction.
+        """
+        raise NotImplementedError
+
+
+class Append(Work):
+    """Appends batches, all or none; answered with each one's last number and whether it is new."""
+
+    __slots__ = ("batches",)
+
+    def __init__(self, *batches: EncodedBatch) -> None:
+        self.batches = batches
+
+    def run(self, transaction: Transaction) -> list[tuple[int, bool]]:
+        """Append them."""
+        if len(self.batches) == 1:
+            return [transaction.append(self.batches[0])]  # which checks before it writes
+        connection = transaction.connection
+        connection.execute("SAVEPOINT batches")
+        try:
+            answers = [transaction.append(batch) for batch in self.batches]
+        except sqlite3.Error:
+            raise
+        except Exception:
+            connection.execute("ROLLBACK TO batches")
+            transaction.look_again()
+            raise
+        finally:
+            if connection.in_transaction:  # SQLite may have ended it, for an error of its own
+                connection.execute("RELEASE batches")
+        return answers
