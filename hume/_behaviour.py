@@ -58,7 +58,9 @@ class Options:
             msg = f"copy_state must be a function that copies a state, or None, not {self.copy_state!r}"
             raise TypeError(msg)
         if self.snapshots is not None and not isinstance(self.snapshots, SnapshotStore):
-            msg = f"snapshots must be an object with last_snapshot and persist_snapshot, or None, not {self.snapshots!r}"
+            msg = (
+                f"snapshots must be an object with last_snapshot and persist_snapshot, or None, not {self.snapshots!r}"
+            )
             raise TypeError(msg)
         if not isinstance(self.version, Hashable) or self.version is None:
             msg = f"version must be hashable, such as a number, and not None; it is {self.version!r}"

@@ -32,7 +32,7 @@ from hume.stores._event_store import resolve
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    from hume.actors._mailbox import Mailbox, Reply
+    from hume.actors._mailbox import Reply
     from hume.actors._signals import ExitSignal
     from hume.stores._event import Event
     from hume.stores._event_store import EventStore
@@ -94,7 +94,7 @@ class _Tick:
 _TICK: Final = _Tick()
 
 
-class _StoreDown(Exception):  # noqa: N818 - as above
+class _StoreDown(Exception):
     """The store is dead, or nobody has its name, for the time being."""
 
     def __init__(self, error: ActorDead) -> None:
@@ -116,7 +116,8 @@ class Projection(GenServer, Generic[State]):
         copy_state        how a state is copied (copy.deepcopy); None: states are never changed in place
         version           of the handlers; a snapshot of another version is not used (1)
 
-    Snapshots never take more than about a twentieth of the projection's time. An orderly stop saves one; a crash does not.
+    Snapshots never take more than about a twentieth of the projection's time. An orderly stop saves one; a crash does
+    not.
 
     Example::
 
@@ -184,14 +185,14 @@ class Projection(GenServer, Generic[State]):
 
     @property
     def state(self) -> State:
-        """The state, for methods of your own in the actor. (In a handler it is the argument that counts.)"""
+        """The state, for methods of your own in the actor; in a handler it is the argument that counts."""
         state: State = self._view.state
         return state
 
     # -- starting
 
     @classmethod
-    def start(
+    def start(  # type: ignore[override]  # names what GenServer's passes on to init
         cls,
         *,
         stream: Hashable = _MISSING,
@@ -220,7 +221,7 @@ class Projection(GenServer, Generic[State]):
         return cls._spawn((settings,), {}, name, timeout, None)
 
     @classmethod
-    def start_link(
+    def start_link(  # type: ignore[override]  # as start
         cls,
         *,
         stream: Hashable = _MISSING,
@@ -320,7 +321,7 @@ class Projection(GenServer, Generic[State]):
             if snapshot is not None and not isinstance(snapshot, Snapshot):
                 msg = f"last_snapshot must return a Snapshot or None, not {snapshot!r}"
                 raise TypeError(msg)  # noqa: TRY301 - dealt with just as an error of the callback's own
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as in _announce: a user's callback
             self._note(error, "last_snapshot failed; starting from the first event")
             return None
         if snapshot is None:
@@ -427,7 +428,7 @@ class Projection(GenServer, Generic[State]):
                 self.on_caught_up(self._snapshot())
             except Stop:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a user's callback; it is noted, and ends nothing
                 self._note(error, "on_caught_up failed")
 
     def _try_to_catch_up(self, reply: Reply | None = None) -> bool:
@@ -467,7 +468,7 @@ class Projection(GenServer, Generic[State]):
         try:
             snapshot = self._snapshot()
             if not self.actor_inbox.alive:
-                raise Interrupted  # killed: what this thread still knows is nobody's business
+                raise Interrupted  # noqa: TRY301 - killed: what this thread still knows is nobody's business
             self.persist_snapshot(view.projection, snapshot)
             view.snapshot_seq = snapshot.seq
         except (Interrupted, Stop):
@@ -558,7 +559,7 @@ class Projection(GenServer, Generic[State]):
             reply.fail(error)
 
     _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
-        **GenServer._handlers,  # noqa: SLF001 - its own base class
+        **GenServer._handlers,
         Look: _on_look,
         _Tick: _on_tick,
         Await: _on_await,

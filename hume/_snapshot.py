@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -70,10 +71,8 @@ class SnapshotTable:
         """Take the table that an earlier actor of this projection left with the heir, if it did."""
         self._name = ("hume", "snapshot", projection)
         self._table: Table | None = None
-        try:
+        with suppress(NotFound):
             self._table = HeirActor.take(self._name)
-        except NotFound:
-            pass
 
     def last_snapshot(self, projection: Hashable) -> Snapshot[Any] | None:
         """Return the newest snapshot; `None` if there is none."""

@@ -229,5 +229,3 @@ class View(Fold):
             self.unknown,
             self.errors,
         )
-
-

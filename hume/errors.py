@@ -100,7 +100,7 @@ class ActorDead(HumeError, pykka.ActorDeadError):
         super().__init__(f"{self.server} is not alive ({why})")
 
 
-class Timeout(HumeError, pykka.Timeout):  # noqa: N818 - the design fixes the name; it is a pykka.Timeout
+class Timeout(HumeError, pykka.Timeout):
     """No answer within the time given. A late answer is dropped; the work may still be done."""
 
 
@@ -221,7 +221,9 @@ class DecodeError(CodecError):
     ``type_name`` and ``version``: what was stored; ``why``; ``stream`` and ``seq``: the event, where a store read it.
     """
 
-    def __init__(self, type_name: str, version: int, why: str, *, stream: Hashable = None, seq: int | None = None) -> None:
+    def __init__(
+        self, type_name: str, version: int, why: str, *, stream: Hashable = None, seq: int | None = None
+    ) -> None:
         self.type_name, self.version, self.why = type_name, version, why
         self.stream, self.seq = stream, seq
         place = "" if seq is None else f"event {seq} of stream {stream!r}: "

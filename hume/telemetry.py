@@ -103,7 +103,7 @@ def execute(event_name: EventName, measurements: Mapping[str, Any], metadata: Ma
     for handler in _handlers.get(event_name, ()):
         try:
             handler.fn(event_name, measurements, metadata, handler.config)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - somebody's handler; it is detached and logged
             if _remove(handler.id):  # of several threads in a failing handler, one reports it
                 _log.exception("telemetry handler %r failed at %r and is detached", handler.id, event_name)
                 if event_name != HANDLER_FAILED:

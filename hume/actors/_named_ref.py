@@ -67,7 +67,7 @@ class NamedRef(pykka.ActorRef[Any]):
 
         @property
         def _actor_weakref(self) -> Any:
-            return self._now().ref._actor_weakref  # noqa: SLF001 - what a proxy reads from a ref
+            return self._now().ref._actor_weakref
 
     def is_alive(self) -> bool:
         """Tell whether somebody has the name."""
@@ -127,7 +127,7 @@ class NamedRef(pykka.ActorRef[Any]):
         if mailbox is not None:
             return mailbox.ref.stop(block=block, timeout=timeout)
         future = Reply()
-        future.set(False)  # noqa: FBT003 - a future's value
+        future.set(False)
         return future.get() if block else future
 
 

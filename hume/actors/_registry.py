@@ -41,7 +41,8 @@ class Ref(pykka.ActorRef[Any]):
     def __str__(self) -> str:
         mailbox = self.actor_inbox
         name = mailbox.name if isinstance(mailbox, Mailbox) else None
-        known = "" if name is None or name is self.actor_class else f" {name!r}"
+        own_name: Hashable = self.actor_class  # a singleton's
+        known = "" if name is None or name is own_name else f" {name!r}"
         return f"{self.actor_class.__name__}{known} ({self.actor_urn})"
 
 

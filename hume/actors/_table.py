@@ -86,15 +86,16 @@ class Table(Mapping[Hashable, Any]):
         self._owner: Mailbox | None = owner
         self._deleted = False
         with self.lock:  # whoever finds the name, or its owner's death, waits until the table is whole
+            if not owner.add_table(self):  # first, so that a dead actor's thread does not hold the name for a moment
+                self._drop_locked()
+                raise owner.dead_error()
             if name is not None:
                 with _lock:
                     holder = _named.setdefault(name, self)
                 if holder is not self:
+                    self._drop_locked()
                     # it has no owner while it waits for the application's heir
                     raise AlreadyStarted(f"table {name!r}", holder.owner)  # type: ignore[arg-type]
-            if not owner.add_table(self):
-                self._drop_locked()
-                raise owner.dead_error()
 
     __hash__ = object.__hash__  # a table is an identity, as a ref is
     __eq__ = object.__eq__

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from hume.actors._application import Application
 from hume.actors._child import Child
-from hume.actors._mailbox import Mailbox
 from hume.actors._registry import find
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
+
+    from hume.actors._mailbox import Mailbox
 
 __all__ = ["Node", "tree"]
 

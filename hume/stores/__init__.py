@@ -1,6 +1,7 @@
 """Event stores: the contract, and the stores that come with Hume.
 
-`SQLiteEventStore` and `SQLiteSnapshotStore` need the extra ``sqlite``; they are loaded when they are first used.
+`SQLiteEventStore` and `SQLiteSnapshotStore` are loaded when they are first used; they need the extra ``sqlite``, unless
+they are given a codec of somebody's own.
 """
 
 from __future__ import annotations
@@ -42,10 +43,4 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    try:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    except ModuleNotFoundError as error:
-        if error.name != "msgspec":
-            raise
-        msg = f"{name} needs msgspec: pip install 'hume-es[sqlite]'"
-        raise ImportError(msg) from error
+    return getattr(importlib.import_module(_LAZY[name]), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
@@ -91,7 +91,6 @@ class Batch:
         self.ids = None if ids is None else _checked_ids(ids, len(self.payloads))
         self.metadata = _inherited(None if metadata is None else _checked_metadata(metadata))
 
-
     def _kept(self, payload: Any) -> Any:
         """Return the payload as the log keeps it: itself if it can't be changed, or a copy."""
         if payload is None:
@@ -136,7 +135,7 @@ def _checked_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
         msg = f"metadata must be a mapping with strings as keys, or None, not {metadata!r}"
         raise TypeError(msg)
     for key, value in metadata.items():
-        if isinstance(value, datetime.datetime) and value.tzinfo is None:
+        if isinstance(value, dt.datetime) and value.tzinfo is None:
             msg = f"metadata {key!r} is a datetime without a time zone: {value!r}; give it one, such as datetime.UTC"
             raise ValueError(msg)
     return isolated(dict(metadata))

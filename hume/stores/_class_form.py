@@ -9,22 +9,24 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import reprlib
 import types
 import typing
-from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeGuard, cast
 
-from hume.stores._json_form import FLAT, Malformed, Refused, tagged_int
+from hume.stores._json_form import Malformed, Refused, is_flat, tagged_int
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from hume.stores._json_form import Form
 
-__all__ = ["EnumPlan", "FieldsPlan", "Plan", "plan_for"]
+__all__ = ["EnumPlan", "FieldsPlan", "Plan", "children", "plan_for"]
 
 Fields = dict[str, Any]
 
-_EXACT: Final = frozenset({Any, bool, dict, int, list, object, str, type(None)})
+_EXACT: Final = (Any, bool, dict, float, int, list, str, type(None))
 _VANILLA: Final = {"array_like": False, "forbid_unknown_fields": False, "omit_defaults": False, "tag": None}
 
 
@@ -59,7 +61,7 @@ class FieldsPlan:
     cls: type
     names: tuple[str, ...]
     make: Callable[[Fields], Any]
-    defaults: dict[str, Callable[[], Any]]
+    defaults: Mapping[str, Callable[[], Any]]
     floats: tuple[int, ...]
     direct: bool
 
@@ -70,8 +72,8 @@ class FieldsPlan:
         return lambda value: tuple(getattr(value, name) for name in self.names)
 
     def is_flat(self, kinds: tuple[type, ...]) -> bool:
-        """Tell whether values of these types are stored without a tag."""
-        return FLAT.issuperset(kinds) and not any(kinds[place] is int for place in self.floats)
+        """Tell whether values of these types are stored without a tag, as msgspec writes them; see `FLAT`."""
+        return is_flat(frozenset(kinds)) and not any(kinds[place] is int for place in self.floats)
 
     def out(self, value: Any, form: Form, depth: int) -> Any:
         """Return an object's data."""
@@ -80,7 +82,7 @@ class FieldsPlan:
         except AttributeError as error:
             msg = f"lacks a field of its class: {error}"
             raise Refused(msg) from error
-        forms = form.items(values, depth)
+        forms = form.items(values, depth)  # (a list of ours, either way)
         for place in self.floats:
             if type(values[place]) is int:
                 forms[place] = tagged_int(values[place])
@@ -88,13 +90,13 @@ class FieldsPlan:
 
     def back(self, data: Any, form: Form) -> Any:
         """Return the object whose data these are; data of fields that the class no longer has are passed over."""
-        if not isinstance(data, dict):
+        if not _is_dict(data):
             msg = f"its data are a {type(data).__name__}, not an object with the fields of {self.cls.__qualname__}"
             raise Malformed(msg)
         fields: Fields = {}
         for name in self.names:
             if name in data:
-                fields[name] = form.back(data[name])  # pyright: ignore[reportUnknownArgumentType]
+                fields[name] = form.back(data[name])
             elif name in self.defaults:
                 fields[name] = self.defaults[name]()
             else:
@@ -121,7 +123,7 @@ class EnumPlan:
     def back(self, data: Any, form: Form) -> Any:
         """Return the member whose data these are."""
         try:
-            if isinstance(data, dict) and "member" in data:
+            if _is_dict(data) and "member" in data:
                 return self.cls[data["member"]]
             return self.cls(form.back(data))
         except LookupError as error:
@@ -129,7 +131,7 @@ class EnumPlan:
             raise Malformed(msg) from error
 
 
-def plan_for(cls: type) -> Plan:
+def plan_for(cls: type[Any]) -> Plan:
     """Return the plan for a class.
 
     Raises:
@@ -139,7 +141,7 @@ def plan_for(cls: type) -> Plan:
         return EnumPlan(cls)
     if hasattr(cls, "__struct_fields__"):
         return _struct_plan(cls)
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+    if tuple in cls.__mro__ and hasattr(cls, "_fields"):
         return _namedtuple_plan(cls)
     # what makes its instances in a way of its own may hold more than its fields: a dict, an exception
     if dataclasses.is_dataclass(cls) and cls.__new__ is object.__new__:
@@ -151,48 +153,133 @@ def plan_for(cls: type) -> Plan:
     raise Refused(msg)
 
 
+def children(value: Any, plan: Plan | None) -> Iterator[tuple[str, Any]]:
+    """Yield what a value holds, each with the step that leads to it, for a message."""
+    if isinstance(plan, FieldsPlan):
+        yield from ((f".{name}", getattr(value, name, None)) for name in plan.names)
+    elif _is_dict(value):
+        for key, item in value.items():
+            yield f" key {reprlib.repr(key)}", key
+            yield f"[{reprlib.repr(key)}]", item
+    elif isinstance(value, list | tuple):
+        yield from ((f"[{index}]", item) for index, item in enumerate(cast("list[Any]", value)))
+    elif isinstance(value, set | frozenset):
+        yield from ((f" item {reprlib.repr(item)}", item) for item in cast("set[Any]", value))
+
+
+def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
+
+
+# -- one plan for each kind of class
+
+
 def _dataclass_plan(cls: type) -> FieldsPlan:
     fields = dataclasses.fields(cls)
-    names = tuple(field.name for field in fields)
     defaults: dict[str, Callable[[], Any]] = {}
     for field in fields:
         if field.default_factory is not dataclasses.MISSING:
             defaults[field.name] = field.default_factory
         elif field.default is not dataclasses.MISSING:
             defaults[field.name] = functools.partial(_same, field.default)
-    plain = (
-        all(field.init for field in fields)
-        and cls.__setattr__ in {object.__setattr__, vars(cls).get("__setattr__")}
-        and not hasattr(cls, "__post_init__")
-    )
-    floats, exact = _annotations(cls, names)
-    return FieldsPlan(cls, names, functools.partial(_make_dataclass, cls), defaults, floats, plain and exact)
+    plain = all(field.init for field in fields) and not hasattr(cls, "__post_init__")
+    return _fields_plan(cls, tuple(field.name for field in fields), _make_dataclass, defaults, plain=plain)
 
 
 def _struct_plan(cls: Any) -> FieldsPlan:
     names: tuple[str, ...] = cls.__struct_fields__
     config = cls.__struct_config__
-    optional: set[str] = {field.name for field in _struct_fields(cls) if not field.required}
-    post_init = hasattr(cls, "__post_init__")
     plain = (
-        not post_init
+        not hasattr(cls, "__post_init__")
         and cls.__struct_encode_fields__ == names
         and all(getattr(config, option) == value for option, value in _VANILLA.items())
     )
-    floats, exact = _annotations(cls, names)
-    make = functools.partial(_make_struct, cls, post_init)
-    return FieldsPlan(cls, names, make, {}, floats, plain and exact)
+    absent = dict.fromkeys(names, _absent)  # the class itself knows its defaults, and what must be there
+    return _fields_plan(cls, names, _make_struct, absent, plain=plain)
 
 
 def _namedtuple_plan(cls: Any) -> FieldsPlan:
-    names: tuple[str, ...] = cls._fields
-    defaults: dict[str, Callable[[], Any]] = {
-        name: functools.partial(_same, default) for name, default in cls._field_defaults.items()
-    }
-    floats, _ = _annotations(cls, names)
-    make = functools.partial(_make_namedtuple, cls)
-    return FieldsPlan(cls, names, make, defaults, floats, direct=False)  # msgspec makes arrays of them
+    defaults = {name: functools.partial(_same, default) for name, default in cls._field_defaults.items()}
+    return _fields_plan(cls, cls._fields, _make_namedtuple, defaults, plain=False)  # msgspec makes arrays of them
+
+
+def _fields_plan(
+    cls: type,
+    names: tuple[str, ...],
+    make: Callable[[type, Fields], Any],
+    defaults: Mapping[str, Callable[[], Any]],
+    *,
+    plain: bool,
+) -> FieldsPlan:
+    try:
+        hints = typing.get_type_hints(cls)
+    except Exception:  # noqa: BLE001 - annotations are code: names of a function or under TYPE_CHECKING, anything
+        hints = {}
+    floats = tuple(place for place, name in enumerate(names) if _is_float(hints.get(name)))
+    exact = all(_is_exact(hints.get(name, _absent)) for name in names)
+    inits = any(isinstance(hint, dataclasses.InitVar) for hint in hints.values())
+    direct = plain and exact and not inits
+    return FieldsPlan(cls, names, functools.partial(make, cls), defaults, floats, direct)
+
+
+def _is_float(hint: Any) -> bool:
+    """Tell whether msgspec makes an int a float for an annotation."""
+    choices = _choices(hint)
+    return float in choices and int not in choices
+
+
+def _is_exact(hint: Any, *, inside: bool = False) -> bool:
+    """Tell whether msgspec, for an annotation, gives what JSON has or refuses it, but never makes it another type.
+
+    A float's field is exact since an int in it is tagged; what is inside a list or a dict is not.
+    """
+    if inside and _is_float(hint):
+        return False
+    for choice in _choices(hint):
+        origin, args = typing.get_origin(choice), typing.get_args(choice)
+        if origin is dict and args[0] is str:
+            args = args[1:]
+        elif origin is not list:
+            if not any(choice is exact for exact in _EXACT):
+                return False
+            continue
+        if not all(_is_exact(arg, inside=True) for arg in args):
+            return False
+    return True
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(hint) in {typing.Union, types.UnionType}
+    return typing.get_args(hint) if union else (hint,)
 
 
 def _same(value: Any) -> Any:
     return value
+
+
+def _absent() -> Any:
+    return _absent
+
+
+def _make_dataclass(cls: type[Any], fields: Fields) -> Any:
+    value: Any = object.__new__(cls)
+    for name, item in fields.items():
+        object.__setattr__(value, name, item)  # frozen ones too
+    return value
+
+
+def _make_struct(cls: Any, fields: Fields) -> Any:
+    fields = {name: item for name, item in fields.items() if item is not _absent}
+    try:
+        value = cls(**fields)
+    except TypeError as error:
+        msg = f"its data don't make a {cls.__qualname__}: {error}"
+        raise Malformed(msg) from error
+    if hasattr(cls, "__post_init__"):
+        for name, item in fields.items():
+            getattr(cls, name).__set__(value, item)  # what it was, whatever __post_init__ has made of it
+    return value
+
+
+def _make_namedtuple(cls: Any, fields: Fields) -> Any:
+    return tuple.__new__(cls, fields.values())  # pyright: ignore[reportUnknownMemberType] - of Any

@@ -56,7 +56,7 @@ class Event(tuple[Any, ...]):
     # A tuple, because a log holds millions of them: it is made by one C call, and compares by seq first.
     __slots__ = ()
 
-    def __new__(  # noqa: PLR0913 - one parameter a field
+    def __new__(  # noqa: PLR0917, PYI034 - a parameter a field, in its place; a tuple of just this class is made
         cls,
         seq: int,
         payload: Any,
@@ -70,7 +70,9 @@ class Event(tuple[Any, ...]):
         if isinstance(seq, bool) or not isinstance(seq, int) or seq < 1:
             msg = f"an event's seq must be a whole number of at least 1, not {seq!r}"
             raise ValueError(msg)
-        return tuple.__new__(cls, (seq, payload, stream, id, recorded_at, dict(metadata) if metadata else None, position))
+        return tuple.__new__(
+            cls, (seq, payload, stream, id, recorded_at, dict(metadata) if metadata else None, position)
+        )
 
     if TYPE_CHECKING:
 

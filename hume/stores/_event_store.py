@@ -146,11 +146,11 @@ class DirectStore:
     __slots__ = ()
 
     def page(self, stream: Hashable, after: int, limit: int) -> tuple[Sequence[Event], int]:
-        """Return events that follow number *after*, about *limit*, and the number up to which these are all there are."""
+        """Return about *limit* events that follow number *after*, and the number up to which there are no others."""
         raise NotImplementedError
 
     def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Sequence[Event], int]:
-        """Return selected events that follow position *after*, and the position up to which these are all there are."""
+        """Return selected events that follow position *after*, and the position up to which there are no others."""
         raise NotImplementedError
 
 

@@ -7,12 +7,12 @@ whose name is fixed may be moved and renamed; and a name whose class is gone is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple, TypeGuard, TypeVar
 
 from hume.errors import DecodeError
 
-__all__ = ["BUILTIN_NAMES", "EventType", "Stored", "Upcaster", "event", "event_type", "registry", "upcaster"]
+__all__ = ["BUILTIN_NAMES", "EventType", "Stored", "Upcaster", "event", "event_type", "registry", "title", "upcaster"]
 
 BUILTIN_NAMES: Final = frozenset(
     {
@@ -212,15 +212,33 @@ class Registry:
             self._upcasters[kind] = function
             self.generation += 1
 
-    def check_order(self, cls: type) -> None:
-        """Refuse a class whose own version has an upcaster: what it stored would not come back.
+    def adopt(self, cls: type) -> bool:
+        """Remember a class that is stored, for all codecs of this process, and tell whether its name is fixed.
 
         Raises:
-            ValueError: there is such an upcaster.
+            ValueError: its name is a built-in type's, or that of a class whose name is fixed.
+            ValueError: its own version has an upcaster, so what it stored would not come back.
         """
         kind = event_type(cls)
+        if _MARK in vars(cls):
+            if self._classes.get(kind.name) is not cls:  # a copy, as @dataclass(slots=True) makes one
+                self.claim(cls, kind)
+            return True
+        _checked(*kind, "fix one with hume.event")
+        holder = self._classes.get(kind.name)
+        if kind.name in BUILTIN_NAMES or holder is not None:
+            msg = f"the name {kind.name!r} is that of {'a built-in type' if holder is None else title(holder)}"
+            raise ValueError(msg + '; give the class another with @hume.event("...")')
         with self._lock:
             self._check_order(kind, cls)
+            self._saw(cls)
+        return False
+
+    def _saw(self, cls: type) -> None:
+        seen = self._seen.setdefault(cls.__name__, {})
+        if seen.get(title(cls), cls) is not cls:
+            self.generation += 1  # a class that is defined again: whoever knew the old one is to look again
+        seen[title(cls)] = cls
 
     def _check_order(self, kind: EventType, cls: type) -> None:
         for (name, version), function in self._upcasters.items():
@@ -231,15 +249,10 @@ class Registry:
         """Return the class whose name is fixed as this, if there is one."""
         return self._classes.get(name)
 
-    def saw(self, cls: type) -> None:
-        """Remember a class whose name is not fixed, so that another codec of this process knows it too."""
+    def seen(self, name: str) -> dict[str, type]:
+        """Return the classes without a fixed name that have this one, by their full names."""
         with self._lock:
-            self._seen.setdefault(cls.__name__, {})[title(cls)] = cls
-
-    def seen(self, name: str) -> list[type]:
-        """Return the classes without a fixed name that have this one."""
-        with self._lock:
-            return list(self._seen.get(name, {}).values())
+            return dict(self._seen.get(name, {}))
 
     def has_upcaster(self, name: str, version: int) -> bool:
         """Tell whether an upcaster leads on from this version of this name."""
@@ -278,25 +291,38 @@ def _out_of_order(kind: EventType, cls: type, function: Upcaster, version: int) 
     )
 
 
-def _results(result: Any) -> Any:
+def _results(result: Any) -> Iterable[Any]:
     if result is None:
         return ()
-    if isinstance(result, Iterator):
+    # stored data never hold a tuple, so a list of them can only be a list of events
+    if _is_iterator(result) or (_is_list(result) and all(isinstance(item, tuple) for item in result)):
         return result
-    # stored data never holds a tuple, so a list of them can only be a list of events
-    if isinstance(result, list) and all(isinstance(item, tuple) for item in result):  # pyright: ignore[reportUnknownVariableType]
-        return result  # pyright: ignore[reportUnknownVariableType]
     return (result,)
 
 
 def _result(kind: EventType, item: Any) -> Stored:
-    if not isinstance(item, tuple):
+    if not _is_tuple(item):
         return Stored(kind.name, kind.version + 1, item)
-    if len(item) != 3:  # pyright: ignore[reportUnknownArgumentType]  # noqa: PLR2004 - name, version, data
+    if len(item) != 3:  # noqa: PLR2004 - name, version, data
         msg = f"an upcaster gives data or (name, version, data), not {item!r}"
         raise TypeError(msg)
-    name, version, data = item  # pyright: ignore[reportUnknownVariableType]
+    name, version, data = item
     return Stored(*_checked(name, version, "an upcaster gives (name, version, data)"), data)
+
+
+# isinstance, for type checkers that ask "a list of what?"
+
+
+def _is_iterator(value: object) -> TypeGuard[Iterator[Any]]:
+    return isinstance(value, Iterator)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
 
 
 registry: Final = Registry()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import decimal
 import fractions
 import math
@@ -12,22 +12,21 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["DEEPEST", "FLAT", "NAMES", "Form", "Malformed", "Refused"]
+__all__ = ["DEEPEST", "NAMES", "Form", "Malformed", "Refused", "Write", "is_flat", "tagged_int"]
 
 DEEPEST: Final = 100  # levels: reading takes a few stack frames a level, of the thousand that there are
 _LONGEST: Final = 14_000  # bits: Python refuses to read a decimal number of more than 4,300 digits
 
-FLAT: Final = frozenset({bool, float, int, str})
-"""What JSON has and holds nothing else. Not None: a float that JSON hasn't comes out as null, and so can be told."""
-
+_FLAT: Final = frozenset({bool, float, int, str, type(None)})
+_FLOAT_OR_NONE: Final = frozenset({float, type(None)})
 _ATOMS: Final = frozenset({bool, int, str, type(None)})
 _CAREFUL_ATOMS: Final = frozenset({bool, type(None)})
 _STRINGS: Final = frozenset({str})
 
 NAMES: Final[dict[type, str]] = {
-    bool: "bool", bytes: "bytes", datetime.date: "date", datetime.datetime: "datetime", decimal.Decimal: "decimal",
+    bool: "bool", bytes: "bytes", dt.date: "date", dt.datetime: "datetime", decimal.Decimal: "decimal",
     dict: "dict", float: "float", fractions.Fraction: "fraction", frozenset: "frozenset", int: "int", list: "list",
-    type(None): "none", set: "set", str: "str", datetime.time: "time", datetime.timedelta: "timedelta", tuple: "tuple",
+    type(None): "none", set: "set", str: "str", dt.time: "time", dt.timedelta: "timedelta", tuple: "tuple",
     uuid.UUID: "uuid",
 }  # fmt: skip
 """The built-in types, by the names under which payloads of them are stored."""
@@ -38,12 +37,12 @@ Write = Callable[[Any, int], Any]
 Read = Callable[[Any], Any]
 
 
-class Refused(Exception):  # noqa: N818 - never leaves the codec
-    """A value has no form; the message says why."""
+class Refused(Exception):
+    """A value has no form; the message says why. Never leaves the codec."""
 
 
-class Malformed(Exception):  # noqa: N818 - never leaves the codec
-    """A form is none of the format's; the message says why."""
+class Malformed(Exception):
+    """A form is none of the format's; the message says why. Never leaves the codec."""
 
 
 class Form:
@@ -71,6 +70,7 @@ class Form:
         self._write: dict[type, Write] = dict(self._bare)
         for kind, inner in self._inner.items():
             self._write[kind] = _tagged("$" + NAMES[kind], inner)
+        self._containers: dict[type, Read] = {dict: self._back_dict, list: self._back_items}
         self._read: dict[str, Read] = {
             "$tuple": lambda inner: tuple(self._back_items(inner)),
             "$set": lambda inner: set(self._back_items(inner)),
@@ -83,7 +83,7 @@ class Form:
 
     # -- values to forms
 
-    def out(self, value: Any, depth: int) -> Any:
+    def out(self, value: object, depth: int) -> Any:
         """Return the form of a value that stands *depth* levels down in the payload.
 
         Raises:
@@ -102,27 +102,36 @@ class Form:
         """Return what makes the data of a payload of this built-in type: its form, without the tag of the type."""
         return self._inner.get(kind) or self._bare.get(kind)
 
-    def items(self, values: Any, depth: int) -> list[Any]:
-        """Return the forms of the values in a container that stands *depth* levels down."""
+    def items(self, values: Any, depth: int) -> Any:
+        """Return the forms of the values in a container that stands *depth* levels down, in a sequence.
+
+        The container itself, where its values are their own forms: msgspec writes each kind of them as a list.
+        """
         depth = deeper(depth)
         atoms, out = self._atoms, self.out
+        if atoms.issuperset(map(type, values)):
+            return values
         return [value if type(value) in atoms else out(value, depth) for value in values]
 
     def _dict(self, value: dict[Any, Any], depth: int) -> Any:
+        depth = deeper(depth)
+        atoms, out = self._atoms, self.out
         if not _STRINGS.issuperset(map(type, value)):
-            depth = deeper(depth)
             return {"$dict": [self.items(pair, depth) for pair in value.items()]}
-        keys: Any = value
-        if self._atoms is _CAREFUL_ATOMS:
-            keys = [_write_text(key, depth) for key in value]
-        if "$" in "".join(keys):
-            keys = ["$" + key if key.startswith("$") else key for key in keys]
-        return dict(zip(keys, self.items(value.values(), depth), strict=True))
+        if atoms is _CAREFUL_ATOMS:
+            for key in value:
+                _write_text(key, depth)
+        if "$" in "".join(value):
+            value = {"$" + key if key.startswith("$") else key: item for key, item in value.items()}
+        if atoms.issuperset(map(type, value.values())):
+            return value
+        return {key: item if type(item) in atoms else out(item, depth) for key, item in value.items()}
 
     def _set(self, value: Any, depth: int) -> list[Any]:
-        return sorted(self.items(value, depth), key=repr)  # the same bytes in each process, whatever its hash seed
+        forms: list[Any] = self.items(value, depth)
+        return sorted(forms, key=repr)  # the same bytes in each process, whatever its hash seed
 
-    def _fraction(self, value: fractions.Fraction, depth: int) -> list[Any]:
+    def _fraction(self, value: fractions.Fraction, depth: int) -> Any:
         return self.items((value.numerator, value.denominator), depth)
 
     # -- forms to values
@@ -133,20 +142,15 @@ class Form:
         Raises:
             Malformed: it has a tag that the format has not. (What is behind a tag may raise what it likes.)
         """
-        kind = type(form)
-        if kind is list:
-            back = self.back
-            return [item if type(item) in _ATOMS else back(item) for item in form]
-        if kind is dict:
-            return self._back_dict(form)
-        return form
+        read = self._containers.get(form.__class__)
+        return form if read is None else read(form)
 
     def root_back(self, name: str, data: Any) -> Any:
         """Return the payload of the built-in type *name* that was stored as *data*."""
         if name not in _PLAIN:
             return self._read["$" + name](data)
         value = self.back(data)
-        if NAMES.get(type(value)) != name:
+        if NAMES.get(value.__class__) != name:
             msg = f"its data are a {type(value).__name__}"
             raise Malformed(msg)
         return value
@@ -166,6 +170,15 @@ class Form:
     def _back_items(self, form: Any) -> list[Any]:
         back = self.back
         return [item if type(item) in _ATOMS else back(item) for item in _list(form)]
+
+
+def is_flat(kinds: frozenset[type]) -> bool:
+    """Tell whether values of these types hold nothing and have no tag.
+
+    Except a float that JSON hasn't: msgspec writes null for it, which nothing else here is written as. So where there
+    is both a float and None, the answer is no; and where there is a float, see that there is no null.
+    """
+    return kinds <= _FLAT and not kinds >= _FLOAT_OR_NONE
 
 
 def deeper(depth: int) -> int:
@@ -194,10 +207,10 @@ def _key(key: Any) -> Any:
 
 
 def _list(form: Any) -> list[Any]:
-    if not isinstance(form, list):
+    if form.__class__ is not list:
         msg = f"it has a {type(form).__name__} where a list belongs"
         raise Malformed(msg)
-    return form  # pyright: ignore[reportUnknownVariableType]
+    return form
 
 
 # -- one function a type: value, depth -> what follows the tag
@@ -224,7 +237,7 @@ def _write_text(value: str, _depth: int) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        msg = f"is a str that holds half a character, {value[error.start]!r} at {error.start}, which no text file can hold"
+        msg = f"is a str with half a character, {value[error.start]!r}, at {error.start}, which UTF-8 has not"
         raise Refused(msg) from error
     return value
 
@@ -233,13 +246,13 @@ def _write_bytes(value: bytes, _depth: int) -> str:
     return base64.b64encode(value).decode("ascii")
 
 
-def _write_moment(value: datetime.datetime | datetime.time, _depth: int) -> Any:
+def _write_moment(value: dt.datetime | dt.time, _depth: int) -> Any:
     zone = value.tzinfo
-    if zone is None or type(zone) is datetime.timezone:
+    if zone is None or type(zone) is dt.timezone:
         return [value.isoformat(), value.fold, None] if value.fold else value.isoformat()
     if type(zone) is zoneinfo.ZoneInfo and zone.key:
         return [value.replace(tzinfo=None).isoformat(), value.fold, zone.key]
-    msg = f"has a tzinfo of type {type(zone).__qualname__}, {zone!r}; use a datetime.timezone or a zoneinfo.ZoneInfo by key"
+    msg = f"has a tzinfo of type {type(zone).__qualname__}, {zone!r}; use datetime.timezone or zoneinfo.ZoneInfo"
     raise Refused(msg)
 
 
@@ -256,22 +269,22 @@ def _read_moment(kind: type[Any]) -> Read:
 
 _INNER: Final[dict[type, Write]] = {
     bytes: _write_bytes,
-    datetime.date: lambda value, _depth: value.isoformat(),
-    datetime.datetime: _write_moment,
-    datetime.time: _write_moment,
-    datetime.timedelta: lambda value, _depth: [value.days, value.seconds, value.microseconds],
+    dt.date: lambda value, _depth: value.isoformat(),
+    dt.datetime: _write_moment,
+    dt.time: _write_moment,
+    dt.timedelta: lambda value, _depth: [value.days, value.seconds, value.microseconds],
     decimal.Decimal: lambda value, _depth: str(value),
     uuid.UUID: lambda value, _depth: str(value),
 }
 
 _READ: Final[dict[str, Read]] = {
     "$bytes": lambda inner: base64.b64decode(inner, validate=True),
-    "$date": datetime.date.fromisoformat,
-    "$datetime": _read_moment(datetime.datetime),
+    "$date": dt.date.fromisoformat,
+    "$datetime": _read_moment(dt.datetime),
     "$decimal": decimal.Decimal,
     "$float": float,
     "$int": lambda inner: int(inner, 16),
-    "$time": _read_moment(datetime.time),
-    "$timedelta": lambda inner: datetime.timedelta(*inner),
+    "$time": _read_moment(dt.time),
+    "$timedelta": lambda inner: dt.timedelta(*inner),
     "$uuid": uuid.UUID,
 }

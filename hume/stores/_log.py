@@ -83,7 +83,7 @@ class Log:
         yield from self.tail
 
     def after_position(self, position: int, limit: int) -> list[Event]:
-        """Return at most *limit* events whose position is greater: a binary search, as positions ascend with numbers."""
+        """Return at most *limit* events whose position is greater, found by halving: positions ascend with numbers."""
         low, high = 0, self.last
         while low < high:
             middle = (low + high) // 2
@@ -199,7 +199,7 @@ class Logs:
     def _check(self) -> None:
         """Assert that positions are 1, 2, 3, ... and that every event stands in its stream, once."""
         for stream, log in self.streams.items():
-            log._check()  # noqa: SLF001 - its own module
+            log._check()
             assert all(event.stream == stream for event in log.everything())
         assert [event.position for event in self.order] == list(range(1, len(self.order) + 1))
         assert sum(log.last for log in self.streams.values()) == len(self.order)

@@ -211,12 +211,12 @@ class EventStoreActor(GenServer):
     """
 
     @classmethod
-    def start(cls, *, name: Hashable = None, timeout: float | None = None) -> Any:
+    def start(cls, *, name: Hashable = None, timeout: float | None = None) -> Any:  # type: ignore[override]  # has no other arguments
         """Start a store, named by its class unless *name* is given, with the logs that a store of this name left."""
         return super().start(cls if name is None else name, name=cls if name is None else name, timeout=timeout)
 
     @classmethod
-    def start_link(cls, *, name: Hashable = None, timeout: float | None = None) -> Any:
+    def start_link(cls, *, name: Hashable = None, timeout: float | None = None) -> Any:  # type: ignore[override]  # as start
         """Start a store as `start` does, linked to the caller."""
         return super().start_link(cls if name is None else name, name=cls if name is None else name, timeout=timeout)
 

@@ -66,11 +66,9 @@ class Journal(Reader):
 
     __slots__ = ("_mailbox", "_max_payload", "_run_here", "snapshots")
 
-    def __init__(
-        self, actor: SQLiteEventStore, readers: Pool, origin: LogOrigin, settings: _Settings, run_here: Callable[[Work], Any]
-    ) -> None:
+    def __init__(self, actor: SQLiteEventStore, readers: Pool, origin: LogOrigin, settings: _Settings) -> None:
         super().__init__(readers, origin, settings.codec)
-        self._mailbox, self._max_payload, self._run_here = actor.actor_inbox, settings.max_payload, run_here
+        self._mailbox, self._max_payload, self._run_here = actor.actor_inbox, settings.max_payload, actor.run_here
         self.snapshots = SQLiteSnapshotStore.of(settings.database, settings.codec, self._send)
 
     def append(
@@ -216,7 +214,7 @@ class SQLiteEventStore(GenServer):
             self._seen: int = connection.execute("SELECT max(position) FROM events").fetchone()[0] or 0
             self._data_version = _data_version(connection)
         self._origin = LogOrigin(database.log_id)
-        self._journal = Journal(self, readers, self._origin, settings, self._run_here)
+        self._journal = Journal(self, readers, self._origin, settings)
         _at_death(mailbox, self._journal.snapshots.release)
         mailbox.face = self._journal
         if not database.in_memory:
@@ -225,7 +223,8 @@ class SQLiteEventStore(GenServer):
     def _on_work(self, work: Work, reply: Reply | None) -> None:
         self._write([Envelope(work, reply)])
 
-    def _run_here(self, work: Work) -> Any:
+    def run_here(self, work: Work) -> Any:
+        """Do one work and return its answer; for this thread alone."""
         reply = Reply()
         self._write([Envelope(work, reply)])
         return reply.get(timeout=0)
@@ -243,8 +242,7 @@ class SQLiteEventStore(GenServer):
                     group = self.actor_inbox.take_waiting(Work)  # who came while we wrote
                     taken += group
                 grown = self._grown(connection, transaction.began_at)
-                if not self.actor_inbox.alive:
-                    raise _Killed
+                _check_not_killed(self.actor_inbox)
                 connection.execute("COMMIT")
         except _Killed:
             return
@@ -290,7 +288,7 @@ class SQLiteEventStore(GenServer):
             _bus.tell(stream)
 
     def _grown(self, connection: sqlite3.Connection, last: int) -> list[str]:
-        """Return the streams that others have appended to since this store last looked; the log then ended at *last*."""
+        """Return the streams that others have appended to since this store last looked, up to position *last*."""
         if last <= self._seen:
             return []
         return [name for (name,) in connection.execute(_GREW, (self._seen, last))]
@@ -390,6 +388,11 @@ def _data_version(connection: sqlite3.Connection) -> int:
 def _check_alive(mailbox: Mailbox) -> None:
     if not mailbox.alive:
         raise mailbox.dead_error()
+
+
+def _check_not_killed(mailbox: Mailbox) -> None:
+    if not mailbox.alive:
+        raise _Killed
 
 
 def _at_death(mailbox: Mailbox, release: Callable[[], object]) -> None:

@@ -17,6 +17,8 @@ __all__ = ["APPLICATION_ID", "MIGRATIONS", "Database", "Durability"]
 
 Durability: TypeAlias = Literal["full", "normal"]
 
+BUSY_TIMEOUT = 5.0  # seconds that a write waits for another process's
+
 APPLICATION_ID: Final = 0x48554D45  # "HUME", in the file's header: whose file this is
 
 MIGRATIONS: tuple[Sequence[str], ...] = (
@@ -59,13 +61,13 @@ class Database:
         StorageFailed: no file can be there.
     """
 
-    def __init__(self, path: str | Path, durability: Durability = "full", busy_timeout: float = 5.0) -> None:
+    def __init__(self, path: str | Path, durability: Durability = "full") -> None:
         self.in_memory = str(path) == ":memory:"
         self.path = _checked_path(path)
         if durability not in get_args(Durability):
             msg = f"durability must be 'full' or 'normal', not {durability!r}"
             raise ValueError(msg)
-        self._durability, self._busy_timeout = durability, busy_timeout
+        self._durability = durability
         self.log_id: uuid.UUID | None = None  # known after the first connection
 
     def failed(self, error: sqlite3.Error, doing: str) -> StorageFailed:
@@ -83,13 +85,18 @@ class Database:
             StorageFailed: the file is not ours, or is made by a newer version, or can't be used.
         """
         if self.in_memory:
-            connection = _open(":memory:", self._busy_timeout)
+            connection = _open(":memory:")
             self._migrate(connection)
             self._identify(connection)
             return connection
-        self._check_file()
         try:
-            connection = _open(self._uri("rwc"), self._busy_timeout)
+            is_there = self._check_path()
+        except OSError as error:
+            raise StorageFailed(self.path, "open it", f"{error.strerror}") from error
+        if is_there:
+            self._check_content()
+        try:
+            connection = _open(self._uri("rwc"))
             try:
                 self._prepare(connection)
             except BaseException:
@@ -101,31 +108,35 @@ class Database:
 
     def connect_to_read(self) -> sqlite3.Connection:
         """Return a connection that can't write; the file has been opened with `connect` before."""
-        return _open(self._uri("ro"), self._busy_timeout)
+        return _open(self._uri("ro"))
 
     def _uri(self, mode: str) -> str:
         return f"{self.path.as_uri()}?mode={mode}"
 
-    def _check_file(self) -> None:
-        """Refuse, without a change to it, what is no file of ours."""
+    def _check_path(self) -> bool:
+        """Return whether there is a file with something in it, and refuse where none can be."""
         path = self.path
         if path.is_dir():
             raise StorageFailed(path, "open it", "it is a folder; give the path of a file")
         if not path.parent.is_dir():
             raise StorageFailed(path, "open it", f"there is no folder {path.parent}; make it first")
         if not path.exists():
-            return
-        if not os.access(path, os.W_OK):  # SQLite would open it all the same, and fail at the first append
+            if self.log_id is not None:
+                raise StorageFailed(path, "use it", "the file is gone; bring it back")
+            return False
+        if not os.access(
+            path, os.W_OK, effective_ids=os.access in os.supports_effective_ids
+        ):  # SQLite would open it all the same, and fail at the first append
             raise StorageFailed(path, "open it", "it may not be written: look at its permissions")
-        if path.stat().st_size:
-            self._check_content()
+        return path.stat().st_size > 0
 
     def _check_content(self) -> None:
+        """Refuse, without a change to it, a file that is not ours."""
         # Through SQLite and not by reading the header: its newest content may stand in the write-ahead log, and to
         # close a file that SQLite has open in this process would drop its locks. As a reader, so that neither a
         # checkpoint nor anything else changes a file that turns out to be somebody else's.
         try:
-            connection = _open(self._uri("ro"), self._busy_timeout)
+            connection = _open(self._uri("ro"))
             try:
                 self._version(connection)
             finally:
@@ -199,11 +210,11 @@ def _checked_path(path: object) -> Path:
     return Path(path) if str(path) == ":memory:" else Path(path).absolute()  # wherever the program goes later
 
 
-def _open(database: str, busy_timeout: float) -> sqlite3.Connection:
+def _open(database: str) -> sqlite3.Connection:
     # isolation_level None: transactions begin and end where the code says so
     return sqlite3.connect(
         database,
-        timeout=busy_timeout,
+        timeout=BUSY_TIMEOUT,
         isolation_level=None,
         check_same_thread=False,
         uri=database != ":memory:",

@@ -31,16 +31,14 @@ _SAVE: Final = """
         seq = excluded.seq, version = excluded.version, log_id = excluded.log_id, type = excluded.type,
         type_version = excluded.type_version, data = excluded.data, checksum = excluded.checksum
     WHERE excluded.version <> version OR excluded.log_id <> log_id OR excluded.seq >= seq"""
-_LOAD: Final = (
-    "SELECT seq, version, log_id, type, type_version, data, checksum FROM snapshots WHERE projection = ?"
-)
+_LOAD: Final = "SELECT seq, version, log_id, type, type_version, data, checksum FROM snapshots WHERE projection = ?"
 
 
 def key_of(value: Hashable) -> str:
     """Return the text by which a projection's identity, a version or a log's identity is stored.
 
-    The same in every process and for ever: what ``repr`` gives for `None`, bool, int, float, str and bytes, for UUIDs and
-    for tuples of all these; for the selection of several streams ``['a', 'b']``, ``prefix('order-')`` or ``ALL``.
+    The same in every process and for ever: what ``repr`` gives for `None`, bool, int, float, str and bytes, for UUIDs
+    and for tuples of all these; for the selection of several streams ``['a', 'b']``, ``prefix('order-')`` or ``ALL``.
 
     Raises:
         TypeError: it is made of something else, of which no such text is known.
@@ -72,7 +70,7 @@ def _built(node: ast.expr) -> Hashable:
 
 
 class SaveSnapshot(Work):
-    """A snapshot that takes the place of the projection's last one, unless it is older; encoded in the caller's thread."""
+    """A snapshot that takes the place of the projection's last, unless it is older; encoded in the caller's thread."""
 
     __slots__ = ("_row",)
 

@@ -61,11 +61,19 @@ def check_durable_stream(stream: object) -> None:
     if not stream:
         msg = "a durable store's stream must have a name, not ''"
         raise ValueError(msg)
+    if "\0" in stream or not _is_utf8(stream):
+        msg = f"a durable store's stream must be text that UTF-8 can encode, without a null character, not {stream!r}"
+        raise ValueError(msg)
+
+
+def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
-        stream.encode()
-    except UnicodeEncodeError as error:
-        msg = f"a durable store's stream must be text that UTF-8 can encode, not {stream!r}"
-        raise ValueError(msg) from error
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class EncodedBatch(Batch):
@@ -77,7 +85,7 @@ class EncodedBatch(Batch):
 
     __slots__ = ("codec", "encoded_metadata", "max_payload")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - as Batch
         self,
         codec: Codec,
         max_payload: int,

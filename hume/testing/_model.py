@@ -30,7 +30,7 @@ class _Line(NamedTuple):
     id: uuid.UUID | None
 
 
-def check_against_a_list(api: FullEventStore, refusal: type[Exception]) -> None:
+def check_against_a_list(api: FullEventStore, refusal: type[Exception]) -> None:  # noqa: C901 - a class in it
     """Drive a store with random operations, each compared with a list. It may hold events already."""
 
     class Machine(RuleBasedStateMachine):
@@ -75,7 +75,9 @@ def check_against_a_list(api: FullEventStore, refusal: type[Exception]) -> None:
             known = [line for line in self.lines if line.id is not None]
             if known:
                 line = data.draw(st.sampled_from(known))
-                assert api.append(self.prefix + line.stream, [line.payload], 0, ids=[line.id or uuid.uuid4()]) == line.seq
+                assert (
+                    api.append(self.prefix + line.stream, [line.payload], 0, ids=[line.id or uuid.uuid4()]) == line.seq
+                )
 
         @rule(one=_streams, other=_streams, payloads=_payloads, offset=st.sampled_from([None, 0, 1]))
         def appends_to_two(self, one: str, other: str, payloads: list[Any], offset: int | None) -> None:
@@ -100,7 +102,11 @@ def check_against_a_list(api: FullEventStore, refusal: type[Exception]) -> None:
             found = api.events(self.prefix + stream, after, limit, backward)
             assert [(event.seq, event.payload) for event in found] == expected[:limit]
 
-        @rule(prefix=st.sampled_from(["", "a", "b", "zz"]), skipped=st.integers(0, 12), limit=st.none() | st.integers(0, 6))
+        @rule(
+            prefix=st.sampled_from(["", "a", "b", "zz"]),
+            skipped=st.integers(0, 12),
+            limit=st.none() | st.integers(0, 6),
+        )
         def reads_all(self, prefix: str, skipped: int, limit: int | None) -> None:
             expected = [line.payload for line in self.lines[skipped:] if line.stream.startswith(prefix)]
             found = api.all_events(self.first + skipped, limit, prefix=self.prefix + prefix)
@@ -113,9 +119,13 @@ def check_against_a_list(api: FullEventStore, refusal: type[Exception]) -> None:
                 assert api.last_seq(self.prefix + stream) == len(self.of(stream))
             assert list(api.streams(self.prefix)) == sorted({self.prefix + line.stream for line in self.lines})
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # Hypothesis does not type it
+    run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), database=None
+            max_examples=30,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            database=None,
         ),
     )

@@ -69,7 +69,9 @@ class SnapshotStoreConformance:
         snapshots.persist_snapshot("p", _snapshot(2, **change))
         found = snapshots.last_snapshot("p")
         assert found == _snapshot(2)
-        assert {name: str(getattr(found, name)) for name in change} == {name: str(value) for name, value in change.items()}
+        assert {name: str(getattr(found, name)) for name in change} == {
+            name: str(value) for name, value in change.items()
+        }
 
     def test_projections_have_snapshots_of_their_own(self, snapshots: Any) -> None:
         """Also those whose identities look alike."""
