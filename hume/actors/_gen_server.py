@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import logging
 import threading
@@ -18,7 +17,7 @@ from hume.actors._child_spec import ChildSpec, ChildType
 from hume.actors._clock import SYSTEM_CLOCK, Clock
 from hume.actors._mailbox import WAKE, Mailbox, Reply, StopRequest, Timer, current, set_current
 from hume.actors._registry import Ref, Server, acting, any_mailbox_of, check_timeout, claim
-from hume.actors._signals import KILLED, NOPROC, NORMAL, Crash, Down, Exit, ExitSignal, is_orderly
+from hume.actors._signals import KILLED, NOPROC, NORMAL, Crash, Down, Exit, ExitSignal, crash_of, is_orderly
 from hume.errors import ActorDead, Timeout
 
 if TYPE_CHECKING:
@@ -143,8 +142,12 @@ class GenServer(pykka.ThreadingActor):
     @classmethod
     def child_spec(cls, *args: Any, **kwargs: Any) -> ChildSpec:
         """Return how a supervisor starts this class with these arguments; the id is the name, or else the class."""
-        start = functools.partial(cls.start_link, *args, **kwargs)
-        return ChildSpec(id=kwargs.get("name") or cls, start=start, type=cls.child_type, actor_class=cls)
+
+        def start(*extra: Any) -> Any:
+            return cls.start_link(*extra, *args, **kwargs)
+
+        name = kwargs.get("name")
+        return ChildSpec(id=cls if name is None else name, start=start, type=cls.child_type, actor_class=cls)
 
     @classmethod
     def _spawn(
@@ -179,7 +182,9 @@ class GenServer(pykka.ThreadingActor):
         return actor.actor_ref if started else None
 
     def _await_init(self, timeout: float | None) -> Any:
-        mailbox = self.actor_inbox
+        mailbox, me = self.actor_inbox, current()
+        if me is not None:
+            me.waiting_on = mailbox, mailbox.started  # an init that calls its starter is refused, not stuck
         try:
             return mailbox.started.get(timeout=timeout)
         except pykka.Timeout:
@@ -191,14 +196,18 @@ class GenServer(pykka.ThreadingActor):
                 _signals.unlink(mailbox.parent, mailbox)  # as OTP does: the starter gets the error, and no exit signal
             mailbox.kill()
             raise late from None
+        finally:
+            if me is not None:
+                me.waiting_on = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
+        self.__dict__  # noqa: B018 - CPython 3.11 must make it while no proxy, in another thread, can ask for it too
         self.actor_inbox.ref = Ref(self)
         self.actor_inbox.clock = self.clock
         self.actor_inbox.began = self.clock.monotonic()
         self._init_arguments = args, kwargs
-        self.actor_inbox.pending[self.actor_inbox.started] = None  # so that a kill in init answers whoever waits in start
+        self.actor_inbox.pending[self.actor_inbox.started] = None  # a kill in init answers whoever waits in start
         self._continues: deque[Any] = deque()
         self._monitoring: dict[int, Mailbox | None] = {}
         self._last_message: object = None
@@ -284,7 +293,7 @@ class GenServer(pykka.ThreadingActor):
             if self._initialise(mailbox):
                 end = self._live(mailbox)
         except BaseException as error:  # noqa: BLE001 - a death by SystemExit is a death as any other
-            end = Stop(_crash(error))
+            end = Stop(crash_of(error))
         finally:
             caller = end.caller if end.reply is not NO_REPLY else None
             if caller is not None:
@@ -305,7 +314,7 @@ class GenServer(pykka.ThreadingActor):
             return False
         except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits in start() must get it
             mailbox.pending.pop(mailbox.started, None)  # as above
-            mailbox.die(_crash(error))
+            mailbox.die(crash_of(error))
             mailbox.started.fail(error)
             return False
         del self._init_arguments, args, kwargs
@@ -323,7 +332,7 @@ class GenServer(pykka.ThreadingActor):
             if mailbox.reason is not None:  # not: alive, as its tables have gone to the heir a moment earlier
                 return Stop(KILLED)  # what a killed actor's thread still runs into is nobody's business
             _log.error("%s crashed; last message: %r", self, self._last_message, exc_info=error)
-            end = Stop(_crash(error))
+            end = Stop(crash_of(error))
         else:
             return Stop(KILLED)
         if mailbox.reason is None:
@@ -342,7 +351,7 @@ class GenServer(pykka.ThreadingActor):
                 self.on_stop()
         except BaseException as error:  # noqa: BLE001 - an exit reason as any other; a reply that waits still goes out
             _log.exception("%s failed in terminate", self)
-            end.reason = _crash(error)
+            end.reason = crash_of(error)
 
     def _serve(self, mailbox: Mailbox) -> None:
         """Handle messages until a `Stop` or another exception ends it, or, by returning, a kill."""
@@ -457,17 +466,3 @@ class GenServer(pykka.ThreadingActor):
         ProxyGetAttr: _on_proxy,
         ProxySetAttr: _on_proxy,
     }
-
-
-def _crash(error: BaseException) -> Crash:
-    """Make an error an exit reason, without its frames.
-
-    They would keep the actor and its state alive as long as anybody holds its ref; the log has shown them.
-    """
-    link: BaseException | None = error
-    for _ in range(100):  # a chain made by hand may be a ring
-        if link is None:
-            break
-        link.__traceback__ = None
-        link = link.__cause__ or link.__context__
-    return Crash(error)

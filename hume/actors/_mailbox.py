@@ -62,6 +62,9 @@ class Reply(pykka.Future[Any]):
     def __init__(self) -> None:  # not super().__init__(): the defaults above serve until somebody sets a hook
         self._latch = latch = allocate_lock()
         latch.acquire()
+        # Not the instance's own __dict__: CPython 3.11 makes that when it is first asked for, and two threads that ask
+        # at once, with a garbage collection in between, make two of it on the same memory.
+        self._outcome: dict[None, tuple[Any, BaseException | None]] = {}
 
     def set(self, value: Any = None) -> bool:  # type: ignore[override]  # says whether it was the first answer
         """Answer with a value; return whether this was the first answer."""
@@ -80,7 +83,7 @@ class Reply(pykka.Future[Any]):
 
     def _settle(self, outcome: tuple[Any, BaseException | None]) -> bool:
         # dict.setdefault is atomic, so of two threads that answer at once exactly one releases the latch
-        if self.__dict__.setdefault("_outcome", outcome) is not outcome:
+        if self._outcome.setdefault(None, outcome) is not outcome:
             return False
         mailbox = self.mailbox
         if mailbox is not None:
@@ -90,7 +93,7 @@ class Reply(pykka.Future[Any]):
 
     def done(self) -> bool:
         """Tell whether there is an answer."""
-        return "_outcome" in self.__dict__
+        return None in self._outcome
 
     def set_get_hook(self, func: Callable[[float | None], Any]) -> None:
         """Make `get` return what *func* returns, as Pykka's combinators (map, filter, join, reduce) need it."""
@@ -107,7 +110,7 @@ class Reply(pykka.Future[Any]):
         elif not self.done():  # when it is done, somebody else was between the two lines above
             msg = f"{timeout} seconds"
             raise pykka.Timeout(msg)
-        value, error = self.__dict__["_outcome"]
+        value, error = self._outcome[None]
         if error is not None:
             try:
                 raise error

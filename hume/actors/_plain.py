@@ -11,10 +11,9 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from hume.actors import _signals
-from hume.actors._gen_server import _crash
 from hume.actors._mailbox import WAKE, Mailbox, Reply, current, set_current
 from hume.actors._registry import acting
-from hume.actors._signals import KILLED, NORMAL, ExitSignal
+from hume.actors._signals import KILLED, NORMAL, ExitSignal, crash_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,7 +90,7 @@ class _Watched(pykka.ThreadingActor):
             mailbox.failure = error
         finally:
             orderly = NORMAL if mailbox.face is None else mailbox.face
-            mailbox.die(orderly if mailbox.failure is None else _crash(mailbox.failure))
+            mailbox.die(orderly if mailbox.failure is None else crash_of(mailbox.failure))
 
 
 @functools.cache

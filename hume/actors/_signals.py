@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from hume.actors._mailbox import Mailbox
 
-__all__ = ["KILLED", "NOPROC", "NORMAL", "SHUTDOWN", "Crash", "Down", "Exit", "is_orderly", "link", "unlink"]
+__all__ = ["KILLED", "NOPROC", "NORMAL", "SHUTDOWN", "Crash", "Down", "Exit", "crash_of", "is_orderly", "link", "unlink"]
 
 NORMAL: Final = "normal"
 SHUTDOWN: Final = "shutdown"
@@ -88,3 +88,17 @@ def unlink(one: Mailbox, other: Mailbox) -> None:
     """Undo a link; without one, nothing happens."""
     one.drop_link(other)
     other.drop_link(one)
+
+
+def crash_of(error: BaseException) -> Crash:
+    """Make an error an exit reason, without its frames.
+
+    They would keep the actor and its state alive as long as anybody holds its ref; the log has shown them.
+    """
+    link: BaseException | None = error
+    for _ in range(100):  # a chain made by hand may be a ring
+        if link is None:
+            break
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return Crash(error)

@@ -78,6 +78,7 @@ class Table(Mapping[Hashable, Any]):
         copier: Callable[[Any], Any] | None = copy.deepcopy,
     ) -> None:
         one_of("Table access", access, ("public", "protected", "private"))
+        hash(name)  # here, where nothing of the table is in anybody's hands
         self.name, self.access, self.epoch = name, access, 1
         self._heir, self._heir_data, self._copier = _checked_heir(heir), heir_data, copier
         self._rows: dict[Hashable, Any] = {}

@@ -159,12 +159,19 @@ def children(value: Any, plan: Plan | None) -> Iterator[tuple[str, Any]]:
         yield from ((f".{name}", getattr(value, name, None)) for name in plan.names)
     elif _is_dict(value):
         for key, item in value.items():
-            yield f" key {reprlib.repr(key)}", key
-            yield f"[{reprlib.repr(key)}]", item
+            yield f" key {_short(key)}", key
+            yield f"[{_short(key)}]", item
     elif isinstance(value, list | tuple):
         yield from ((f"[{index}]", item) for index, item in enumerate(cast("list[Any]", value)))
     elif isinstance(value, set | frozenset):
-        yield from ((f" item {reprlib.repr(item)}", item) for item in cast("set[Any]", value))
+        yield from ((f" item {_short(item)}", item) for item in cast("set[Any]", value))
+
+
+def _short(value: object) -> str:
+    try:
+        return reprlib.repr(value)
+    except Exception:  # noqa: BLE001 - a message must not fail because of what it is about
+        return f"of type {type(value).__qualname__}"
 
 
 def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
@@ -237,7 +244,7 @@ def _is_exact(hint: Any, *, inside: bool = False) -> bool:
         return False
     for choice in _choices(hint):
         origin, args = typing.get_origin(choice), typing.get_args(choice)
-        if origin is dict and args[0] is str:
+        if origin is dict and args[:1] == (str,):
             args = args[1:]
         elif origin is not list:
             if not any(choice is exact for exact in _EXACT):

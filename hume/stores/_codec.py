@@ -24,14 +24,15 @@ tag             inner
 ``$set``        list of the items, in the order of their forms' Python ``repr``
 ``$frozenset``  the same
 ``$dict``       list of [key, value]: a dict with a key that is no str
-``$int``        str: hexadecimal, as ``0x2a`` or ``-0x2a``: an int of more than 14,000 bits, or in a float's field
+``$int``        str: hexadecimal, as ``0x2a`` or ``-0x2a``: an int of more than 4,300 digits, or in a float's field
 ``$float``      "nan", "inf" or "-inf"
 ``$bytes``      str: base64
 ``$decimal``    str, as Python's ``str()`` gives it
 ``$fraction``   [numerator, denominator]
 ``$uuid``       str: 32 hexadecimal digits with hyphens
 ``$date``       str: ISO 8601
-``$time``       str: ISO 8601, with the offset if it has one; with a fold or a zone: [ISO 8601, fold, zone or null]
+``$time``       str: ISO 8601, with the offset if it has one and that is of whole minutes; with a fold, a zone,
+                or another offset: [ISO 8601 without, fold, and one of null, zone, offset as a timedelta's inner]
 ``$datetime``   the same
 ``$timedelta``  [days, seconds, microseconds], as Python keeps them
 ``$object``     [name, version, data]: a value of a class
@@ -62,7 +63,7 @@ from hume.stores._event_types import registry, title
 from hume.stores._json_form import NAMES, Malformed, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["Codec", "Encoded", "JSONCodec"]
 
@@ -170,6 +171,21 @@ class JSONCodec:
         except Exception as error:  # whatever a constructor says to data that are not its own
             why = f"its data don't fit: {type(error).__name__}: {error}"
             raise DecodeError(type_name, version, why) from error
+
+    def reader(self, type_name: str, version: int) -> Callable[[bytes], list[Any]]:
+        """Return what does what `decode` does for one type, for a store that reads many events of it at once.
+
+        It is not to be kept, for types may become known and upcasters may be added; and its errors are raw: of what it
+        refuses, `decode` says why.
+        """
+        tables = self._tables
+        if tables.generation != registry.generation:
+            tables = self._renew()
+        kind = (type_name, version)
+        read = tables.readers.get(kind)
+        if read is None:
+            read = tables.readers[kind] = tables.reader(type_name, version)
+        return read
 
     def _renew(self) -> Tables:
         # two threads may both make new ones: they are equal, and the last ones stay

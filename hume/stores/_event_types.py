@@ -187,7 +187,7 @@ class Registry:
                 raise ValueError(msg)
             fixed = vars(cls).get(_MARK, kind)
             if fixed != kind:
-                msg = f"{title(cls)} is event type {fixed.name!r} already; it can't be {kind.name!r} too"
+                msg = f"{title(cls)} is {fixed.name!r}, version {fixed.version}, already; it can't be {kind.name!r} too"
                 raise ValueError(msg)
             self._check_order(kind, cls)
             setattr(cls, _MARK, kind)

@@ -15,12 +15,13 @@ from typing import Any, Final
 __all__ = ["DEEPEST", "NAMES", "Form", "Malformed", "Refused", "Write", "is_flat", "tagged_int"]
 
 DEEPEST: Final = 100  # levels: reading takes a few stack frames a level, of the thousand that there are
-_LONGEST: Final = 14_000  # bits: Python refuses to read a decimal number of more than 4,300 digits
+_TOO_LONG: Final = 10**4300  # Python refuses to write or read a decimal number of more than 4,300 digits
 
 _FLAT: Final = frozenset({bool, float, int, str, type(None)})
 _FLOAT_OR_NONE: Final = frozenset({float, type(None)})
 _ATOMS: Final = frozenset({bool, int, str, type(None)})
 _CAREFUL_ATOMS: Final = frozenset({bool, type(None)})
+_MINUTE: Final = dt.timedelta(minutes=1)
 _STRINGS: Final = frozenset({str})
 
 NAMES: Final[dict[type, str]] = {
@@ -225,7 +226,7 @@ def _write_float(value: float, _depth: int) -> Any:
 
 
 def _write_int(value: int, _depth: int) -> Any:
-    return value if value.bit_length() <= _LONGEST else {"$int": hex(value)}
+    return value if -_TOO_LONG < value < _TOO_LONG else {"$int": hex(value)}
 
 
 def tagged_int(value: int) -> Any:
@@ -248,12 +249,17 @@ def _write_bytes(value: bytes, _depth: int) -> str:
 
 def _write_moment(value: dt.datetime | dt.time, _depth: int) -> Any:
     zone = value.tzinfo
-    if zone is None or type(zone) is dt.timezone:
+    if zone is None:
         return [value.isoformat(), value.fold, None] if value.fold else value.isoformat()
     if type(zone) is zoneinfo.ZoneInfo and zone.key:
         return [value.replace(tzinfo=None).isoformat(), value.fold, zone.key]
-    msg = f"has a tzinfo of type {type(zone).__qualname__}, {zone!r}; use datetime.timezone or zoneinfo.ZoneInfo"
-    raise Refused(msg)
+    if type(zone) is not dt.timezone:
+        msg = f"has a tzinfo of type {type(zone).__qualname__}, {zone!r}; use datetime.timezone or zoneinfo.ZoneInfo"
+        raise Refused(msg)
+    offset = zone.utcoffset(None)
+    if value.fold or offset % _MINUTE:  # Python itself misreads some offsets with a fraction of a second
+        return [value.replace(tzinfo=None).isoformat(), value.fold, _write_timedelta(offset, 0)]
+    return value.isoformat()
 
 
 def _read_moment(kind: type[Any]) -> Read:
@@ -261,10 +267,15 @@ def _read_moment(kind: type[Any]) -> Read:
         if isinstance(inner, str):
             return kind.fromisoformat(inner)
         text, fold, zone = _list(inner)
-        value = kind.fromisoformat(text)
-        return value.replace(fold=fold) if zone is None else value.replace(fold=fold, tzinfo=zoneinfo.ZoneInfo(zone))
+        if zone is not None:
+            zone = zoneinfo.ZoneInfo(zone) if isinstance(zone, str) else dt.timezone(dt.timedelta(*zone))
+        return kind.fromisoformat(text).replace(fold=fold, tzinfo=zone)
 
     return read
+
+
+def _write_timedelta(value: dt.timedelta, _depth: int) -> list[int]:
+    return [value.days, value.seconds, value.microseconds]
 
 
 _INNER: Final[dict[type, Write]] = {
@@ -272,7 +283,7 @@ _INNER: Final[dict[type, Write]] = {
     dt.date: lambda value, _depth: value.isoformat(),
     dt.datetime: _write_moment,
     dt.time: _write_moment,
-    dt.timedelta: lambda value, _depth: [value.days, value.seconds, value.microseconds],
+    dt.timedelta: _write_timedelta,
     decimal.Decimal: lambda value, _depth: str(value),
     uuid.UUID: lambda value, _depth: str(value),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import logging
 import sqlite3
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ _log = logging.getLogger("hume.stores")
 _APPEND: Final = ("hume", "store", "append")
 _POLL_AFTER: Final = 0.025  # seconds between two looks for what other processes wrote
 _ANSWER_WITHIN: Final = 120.0  # seconds; the wait for another process's lock and a slow disk are well below
+_MAX_PAYLOAD: Final = 16 * 2**20  # bytes, unless a store is started with another limit
 _GREW: Final = "SELECT name FROM streams WHERE id IN (SELECT stream FROM events WHERE position > ? AND position <= ?)"
 
 
@@ -145,14 +145,14 @@ class SQLiteEventStore(GenServer):
     # -- starting: the starter's thread
 
     @classmethod
-    def start(
+    def start(  # type: ignore[override]  # has no other arguments
         cls,
         path: str | Path,
         *,
         name: Hashable = None,
         durability: Durability = "full",
         codec: Codec | None = None,
-        max_payload: int = 16 * 2**20,
+        max_payload: int = _MAX_PAYLOAD,
         timeout: float | None = None,
     ) -> Any:
         """Start a store, named by its class unless *name* is given; the file is made if there is none.
@@ -175,14 +175,14 @@ class SQLiteEventStore(GenServer):
         return super().start(settings, name=cls if name is None else name, timeout=timeout)
 
     @classmethod
-    def start_link(
+    def start_link(  # type: ignore[override]  # as start
         cls,
         path: str | Path,
         *,
         name: Hashable = None,
         durability: Durability = "full",
         codec: Codec | None = None,
-        max_payload: int = 16 * 2**20,
+        max_payload: int = _MAX_PAYLOAD,
         timeout: float | None = None,
     ) -> Any:
         """Start a store as `start` does, linked to the calling actor, or else to the application."""
@@ -192,10 +192,7 @@ class SQLiteEventStore(GenServer):
     @classmethod
     def child_spec(cls, path: str | Path, **options: Any) -> ChildSpec:
         """Return how a supervisor starts this store; the options are those of `start`, and are checked here."""
-        given = dict(options)
-        for name in ("name", "timeout"):
-            given.pop(name, None)
-        functools.partial(_checked, path)(**{"durability": "full", "codec": None, "max_payload": 1, **given})
+        _checked(path, **{name: value for name, value in options.items() if name not in {"name", "timeout"}})
         return super().child_spec(path, **options)
 
     # -- its life; all that follows runs in the actor's thread
@@ -353,7 +350,9 @@ class SQLiteEventStore(GenServer):
         return self._journal.streams(prefix)
 
 
-def _checked(path: str | Path, durability: Durability, codec: Codec | None, max_payload: int) -> _Settings:
+def _checked(
+    path: str | Path, durability: Durability = "full", codec: Codec | None = None, max_payload: int = _MAX_PAYLOAD
+) -> _Settings:
     if isinstance(max_payload, bool) or not isinstance(max_payload, int):
         msg = f"max_payload must be a whole number of bytes, not {max_payload!r}"
         raise TypeError(msg)

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import json
 from datetime import timedelta
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -21,7 +22,7 @@ from hume.stores._sqlite_write import EPOCH, check_durable_stream
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     from hume.stores._codec import Codec
     from hume.stores._selector import Selector
@@ -69,7 +70,7 @@ class Reader(DirectStore):
 
     def __init__(self, readers: Pool, origin: LogOrigin, codec: Codec) -> None:
         self._readers, self._origin, self._codec = readers, origin, codec
-        self._metadata_type = tuple(codec.encode({}))[:2]  # the same for all metadata, so it is not stored
+        self._metadata_type = codec.encode({})  # the same for all metadata, so it is not stored with them
 
     @property
     def log_id(self) -> UUID:
@@ -179,33 +180,48 @@ class Reader(DirectStore):
 
     def _events(self, rows: list[Any], stream: Hashable = None) -> list[Event]:
         """Return what was stored as events: as many for each row as the upcasters make of it."""
-        decode, origin = self._codec.decode, self._origin
+        origin, read = self._origin, self._codec.decode
+        readers: dict[tuple[str, int], Callable[[bytes], Sequence[Any]]] = {}
         events: list[Event] = []
         add = events.append
-        recorded = raw = at = metadata = None
-        for name, seq, kind, version, data, new_raw, new_recorded, one, position in rows:
-            if new_recorded != recorded:  # what was appended together was so at one time ...
-                recorded, at = new_recorded, EPOCH + timedelta(microseconds=new_recorded)
+        kind = version = recorded = raw = at = metadata = None
+        for name, seq, new_kind, new_version, data, new_raw, new_recorded, one, position in rows:
             try:
-                if new_raw != raw:  # ... and has the same said of it
+                # neighbours are mostly of one type, and what was appended together has one time, and one thing said
+                if new_kind != kind or new_version != version:
+                    kind, version = new_kind, new_version
+                    read = readers.get((kind, version)) or readers.setdefault(
+                        (kind, version), self._reader(kind, version)
+                    )
+                if new_recorded != recorded:
+                    recorded, at = new_recorded, EPOCH + timedelta(microseconds=new_recorded)
+                if new_raw != raw:
                     raw, metadata = new_raw, None if new_raw is None else self._metadata(new_raw)
-                payloads = decode(kind, version, data)
+                payloads = read(data)
             except Exception as error:
-                raise _located(error, kind, version, stream or name, seq) from error
+                raise self._undecodable(error, (new_kind, new_version, data), stream or name, seq) from error
             source = origin if one is None else UUID(bytes=one)
             for payload in payloads:
                 add(new_event(Event, (seq, payload, stream or name, source, at, metadata, position)))
         return events
 
+    def _reader(self, kind: str, version: int) -> Callable[[bytes], Sequence[Any]]:
+        """Return what decodes events of a type: what the codec has for that, or else its `decode`."""
+        reader = getattr(self._codec, "reader", None)
+        return partial(self._codec.decode, kind, version) if reader is None else reader(kind, version)
+
+    def _undecodable(self, error: Exception, row: tuple[str, int, bytes], stream: Hashable, seq: int) -> DecodeError:
+        """Return what a reader gets for an error of the codec's, which knows nothing of streams."""
+        try:
+            self._codec.decode(*row)  # says it best
+        except DecodeError as said:
+            return said.at(stream, seq)
+        except Exception as said:  # noqa: BLE001 - somebody's own codec may say anything
+            error = said
+        return DecodeError(row[0], row[1], f"{type(error).__name__}: {error}", stream=stream, seq=seq)
+
     def _metadata(self, raw: bytes) -> Any:
-        return self._codec.decode(*self._metadata_type, raw)[0]
-
-
-def _located(error: Exception, kind: str, version: int, stream: Hashable, seq: int) -> DecodeError:
-    """Return what a reader gets for an error of the codec's, which knows nothing of streams."""
-    if isinstance(error, DecodeError):
-        return error.at(stream, seq)
-    return DecodeError(kind, version, f"{type(error).__name__}: {error}", stream=stream, seq=seq)
+        return self._codec.decode(self._metadata_type.type_name, self._metadata_type.version, raw)[0]
 
 
 def _count(page: Sequence[Event]) -> int:
@@ -254,10 +270,11 @@ def _merged(
 ) -> tuple[list[Any], int]:
     """Return the next rows of some streams, found through the index that has each one's numbers and positions."""
     share = max(16, 2 * limit // max(1, len(streams)))
-    parts, end = [], last
+    parts: list[list[int]] = []
+    end = last
     for stream in streams:
         seq = _seq_at(connection, stream, after)
-        part = [one for (one,) in connection.execute(_POSITIONS, (stream, seq, share))]
+        part: list[int] = [one for (one,) in connection.execute(_POSITIONS, (stream, seq, share))]
         parts.append(part)
         if len(part) == share:  # there may be more of it, from here on
             end = min(end, part[-1])

@@ -153,7 +153,7 @@ class Database:
             if version > len(MIGRATIONS):
                 why = f"a newer Hume made it: its schema is version {version}, this one knows up to {len(MIGRATIONS)}"
                 raise StorageFailed(self.path, "open it", f"{why}; upgrade hume-es")
-            return version
+            return int(version)
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master LIMIT 3")]
         if application or version or tables:
             what = f"application_id {application}, user_version {version}, tables {', '.join(tables) or 'none'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
+from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from hume.stores._batch import EXISTS, Batch
 from hume.stores._event import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping
 
     from hume.actors._clock import Clock
     from hume.stores._codec import Codec, Encoded
@@ -98,15 +99,18 @@ class EncodedBatch(Batch):
         check_durable_stream(stream)
         self.codec, self.max_payload = codec, max_payload
         super().__init__(stream, payloads, expect_seq, ids, metadata)
-        self.encoded_metadata = None if self.metadata is None else self._encoded("metadata", self.metadata).data
+        self.encoded_metadata = None
+        if self.metadata is not None:
+            self.encoded_metadata = self._refused("metadata", codec.encode(self.metadata)).data
 
     def _kept(self, payload: Any) -> Encoded:
         if payload is None:
             return super()._kept(payload)  # type: ignore[no-any-return]  # which refuses it
-        return self._encoded("a payload", payload)
+        encoded = self.codec.encode(payload)
+        return encoded if len(encoded.data) <= self.max_payload else self._refused("a payload", encoded)
 
-    def _encoded(self, what: str, value: Any) -> Encoded:
-        encoded = self.codec.encode(value)
+    def _refused(self, what: str, encoded: Encoded) -> Encoded:
+        """Refuse what is too large; what is not, return."""
         if len(encoded.data) > self.max_payload:
             msg = (
                 f"{what} of type {encoded.type_name!r} for stream {self.stream!r} takes {len(encoded.data)} bytes, and "
@@ -161,11 +165,11 @@ class Transaction:
         return last + len(batch.payloads), True
 
     def _insert(self, batch: EncodedBatch, row: int | None, seq: int) -> None:
-        position, metadata, recorded_at = self.position, batch.encoded_metadata, self._recorded_at
-        ids: Sequence[UUID | None] = batch.ids or (None,) * len(batch.payloads)
+        metadata, recorded_at = batch.encoded_metadata, self._recorded_at
+        places = zip(count(self.position + 1), count(seq + 1), batch.payloads, batch.ids or repeat(None))
         rows = [
-            (position + n, row, seq + n, kind, version, data, metadata, recorded_at, None if one is None else one.bytes)
-            for n, ((kind, version, data), one) in enumerate(zip(batch.payloads, ids, strict=True), 1)
+            (position, row, number, *payload, metadata, recorded_at, None if one is None else one.bytes)
+            for position, number, payload, one in places
         ]
         self.connection.executemany(_INSERT, rows)
         self.position += len(rows)

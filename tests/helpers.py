@@ -1,0 +1,207 @@
+"""What all tests share: waiting for a thing (never for time), threads held still, actors that show what they get."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from hume import telemetry
+from hume.actors import GenServer
+from hume.actors._mailbox import Mailbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import pykka
+
+    from hume.actors import Reply
+
+LIMIT: Final = 30.0  # seconds that a test waits for what must happen; only a failing test takes so long
+
+T = TypeVar("T")
+
+
+class Gate:
+    """Holds a thread still where it calls `hold`, until the test, which may `wait` for that, calls `open`.
+
+    As a context manager it opens at the end, so that no failing test leaves a thread behind.
+    """
+
+    def __init__(self) -> None:
+        self._reached, self._opened = threading.Event(), threading.Event()
+
+    def hold(self) -> None:
+        """Say that the thread is here, and wait until the gate is open."""
+        self._reached.set()
+        if not self._opened.wait(LIMIT):
+            msg = "nobody opened the gate"
+            raise TimeoutError(msg)
+
+    def wait(self) -> None:
+        """Wait until a thread is held here (or has been)."""
+        if not self._reached.wait(LIMIT):
+            msg = "nobody came to the gate"
+            raise TimeoutError(msg)
+
+    def open(self) -> None:
+        """Let through whoever is held, now and later."""
+        self._opened.set()
+
+    @property
+    def reached(self) -> bool:
+        """Whether a thread has come here."""
+        return self._reached.is_set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.open()
+
+
+def eventually(predicate: Callable[[], object], timeout: float = LIMIT) -> None:
+    """Wait until *predicate* is true; for what tells nobody that it has happened."""
+    pause, deadline = threading.Event(), time.monotonic() + timeout
+    while not predicate():
+        if time.monotonic() > deadline:
+            msg = f"it did not come true within {timeout} seconds"
+            raise AssertionError(msg)
+        pause.wait(0.001)
+
+
+def in_thread(fn: Callable[..., T], *args: Any, **kwargs: Any) -> Future[T]:
+    """Run a function in a thread of its own; ``result(LIMIT)`` of the answer returns or raises what it did."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the test must get it
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, name=f"test-{getattr(fn, '__name__', 'thread')}", daemon=True).start()
+    return future
+
+
+def all_at_once(*fns: Callable[[], T]) -> list[T | BaseException]:
+    """Run functions in threads that start together; return their results, or what they raised, in the order given."""
+    barrier = threading.Barrier(len(fns))
+
+    def run(fn: Callable[[], T]) -> T:
+        barrier.wait(LIMIT)
+        return fn()
+
+    futures = [in_thread(run, fn) for fn in fns]
+    return [future.exception(LIMIT) or future.result(LIMIT) for future in futures]
+
+
+def mailbox(ref: pykka.ActorRef[Any] | None) -> Mailbox:
+    """Return an actor's mailbox, the record of its life."""
+    assert ref is not None
+    assert isinstance(ref.actor_inbox, Mailbox)
+    return ref.actor_inbox
+
+
+def gone(ref: pykka.ActorRef[Any]) -> None:
+    """Wait until an actor is dead and its thread has left, zombies too."""
+    thread = mailbox(ref).thread
+    assert thread is not None
+    assert ref.actor_stopped.wait(LIMIT), f"{ref} is still alive"
+    thread.join(LIMIT)
+    assert not thread.is_alive(), f"the thread of {ref} is still there"
+
+
+def waiting(ref: pykka.ActorRef[Any]) -> int:
+    """Return how many messages wait in an actor's mailbox."""
+    return len(mailbox(ref))
+
+
+def exit_reason(ref: pykka.ActorRef[Any]) -> Any:
+    """Wait until an actor is dead, and return why."""
+    gone(ref)
+    return mailbox(ref).reason
+
+
+class Probe(GenServer):
+    """An actor that does what it is told, see `do`, and puts what it gets where the test sees it.
+
+    ``Probe.start(seen, trap_exit=True)``: *seen* is a ``SimpleQueue`` that gets every plain message, and each cast as
+    ``("cast", message)``; ``("terminate", reason)`` at the end.
+    """
+
+    def init(self, seen: SimpleQueue[Any] | None = None, *, trap_exit: bool = False) -> None:
+        self.trap_exit = trap_exit
+        self.seen: SimpleQueue[Any] = SimpleQueue() if seen is None else seen
+
+    def handle_call(self, message: Callable[[Probe], Any], _from: Reply) -> Any:
+        return message(self)
+
+    def handle_cast(self, message: Any) -> None:
+        if callable(message):
+            message(self)
+        else:
+            self.seen.put(("cast", message))
+
+    def handle_info(self, message: Any) -> None:
+        self.seen.put(message)
+
+    def terminate(self, reason: Any) -> None:
+        self.seen.put(("terminate", reason))
+
+
+def do(ref: pykka.ActorRef[Any], fn: Callable[[Any], T], timeout: float = LIMIT) -> T:
+    """Run ``fn(actor)`` in a `Probe`'s thread and return its result; what it raises ends the probe."""
+    result: T = GenServer.call(ref, fn, timeout=timeout)
+    return result
+
+
+def next_of(seen: SimpleQueue[Any]) -> Any:
+    """Wait for the next thing that a probe saw."""
+    return seen.get(timeout=LIMIT)
+
+
+def drained(seen: SimpleQueue[Any]) -> list[Any]:
+    """Return what a probe has seen so far and nobody has asked for."""
+    return [seen.get_nowait() for _ in range(seen.qsize())]
+
+
+class ManualClock:
+    """A clock that stands still until the test moves it."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        """Return the test's idea of the time, in seconds."""
+        return self.now
+
+    def utcnow(self) -> datetime:
+        """Return the same as a date."""
+        return datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=self.now)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
+@contextmanager
+def telemetry_of(
+    *event_names: tuple[str, ...],
+) -> Iterator[SimpleQueue[tuple[Any, Mapping[str, Any], Mapping[str, Any]]]]:
+    """Collect ``(event_name, measurements, metadata)`` of each such event in a queue."""
+    events: SimpleQueue[tuple[Any, Mapping[str, Any], Mapping[str, Any]]] = SimpleQueue()
+    ids = [object() for _ in event_names]
+    for handler_id, event_name in zip(ids, event_names, strict=True):
+        telemetry.attach(handler_id, event_name, lambda *facts: events.put(facts[:3]))
+    try:
+        yield events
+    finally:
+        for handler_id in ids:
+            telemetry.detach(handler_id)
