@@ -26,7 +26,7 @@ from hume.actors._isolate import isolated
 from hume.actors._mailbox import current
 from hume.actors._registry import acting, claim
 from hume.actors._signals import NORMAL, is_orderly
-from hume.errors import ActorDead
+from hume.errors import ActorDead, Timeout
 from hume.stores._event_store import resolve
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ _TICK: Final = _Tick()
 
 
 class _StoreDown(Exception):
-    """The store is dead, or nobody has its name, for the time being."""
+    """The store is dead, nobody has its name, or it does not answer, for the time being."""
 
-    def __init__(self, error: ActorDead) -> None:
+    def __init__(self, error: ActorDead | Timeout) -> None:
         super().__init__(error)
         self.error = error
 
@@ -347,7 +347,7 @@ class Projection(GenServer, Generic[State]):
 
         Raises:
             Interrupted: it is to end, which was noticed between two pages, or has been killed.
-            _StoreDown: the store is dead for the time being.
+            _StoreDown: the store is dead, or does not answer, for the time being.
         """
         view = self._view
         try:
@@ -357,7 +357,7 @@ class Projection(GenServer, Generic[State]):
                 self._start_over(store)
             if last > view.seq:
                 self._follow(store, last)
-        except ActorDead as error:
+        except (ActorDead, Timeout) as error:
             if view.torn:
                 raise  # a handler's own error
             raise _StoreDown(error) from error

@@ -35,6 +35,7 @@ attributes. All of these pickle; a fact that can't be pickled (a ref) is ``None`
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -76,8 +77,16 @@ class HumeError(Exception):
     """The root of every exception that Hume raises on its own account."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        facts = {key: None if isinstance(value, pykka.ActorRef) else value for key, value in vars(self).items()}
+        facts = {key: value if _pickles(value) else None for key, value in vars(self).items()}
         return _rebuild, (type(self), self.args, facts)
+
+
+def _pickles(fact: object) -> bool:
+    try:
+        pickle.dumps(fact)
+    except Exception:  # noqa: BLE001 - a fact is somebody's payload, reason or ref: it may raise anything
+        return False
+    return True
 
 
 def _rebuild(cls: type[HumeError], args: tuple[Any, ...], facts: dict[str, Any]) -> HumeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
 import threading
 from collections import defaultdict
@@ -64,8 +65,10 @@ def branch_spec(store: str) -> ChildSpec:
 
 def publish(seed: int, quiet: threading.Event, said: list[tuple[str, int, int]]) -> None:
     """Publish numbers until it is quiet; note stream, number in the stream, and what was published."""
-    chance = random.Random(seed)
-    while not quiet.wait(0.001):  # the pace: eight of them at full speed would leave the killer little of the interpreter
+    chance = random.Random(seed)  # noqa: S311 - a test's own
+    while not quiet.wait(
+        0.001
+    ):  # the pace: eight of them at full speed would leave the killer little of the interpreter
         store, payload = chance.choice(STORES), chance.randrange(100)
         stream = f"{store}/{chance.randrange(10)}"
         try:
@@ -76,17 +79,22 @@ def publish(seed: int, quiet: threading.Event, said: list[tuple[str, int, int]])
 
 def kill_at_random(seed: int, spared: set[Any], said: list[list[tuple[str, int, int]]]) -> None:
     """Kill actors of every level, one after the other; after each the publishers get on a little."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - a test's own
 
     def victims() -> list[Any]:
         return [ref for ref in pykka.ActorRegistry.get_all() if ref.actor_urn not in spared]
 
     for _ in range(KILLS):
         published = sum(map(len, said))
-        eventually(lambda published=published: sum(map(len, said)) > published + 10)
+        eventually(functools.partial(has_grown, said, published))
         for victim in chance.choices(victims() or [None]):
             if victim is not None:
                 hume.kill(victim)
+
+
+def has_grown(said: list[list[tuple[str, int, int]]], published: int) -> bool:
+    """Tell whether the publishers got on a little."""
+    return sum(map(len, said)) > published + 10
 
 
 def refs_below(*roots: Any) -> set[str]:
@@ -111,7 +119,8 @@ def test_after_any_kills_every_projection_is_what_was_published(seed: int) -> No
     threads_before = threading.active_count()
     top = hume.Supervisor.start_link([branch_spec(store) for store in STORES], max_restarts=MANY)
     spared = {top.actor_urn, application().actor_urn}
-    quiet, said = threading.Event(), [[] for _ in range(PUBLISHERS)]  # type: list[list[tuple[str, int, int]]]
+    quiet = threading.Event()
+    said: list[list[tuple[str, int, int]]] = [[] for _ in range(PUBLISHERS)]
     with ThreadPoolExecutor(PUBLISHERS) as pool:
         publishers = [pool.submit(publish, seed, quiet, said[seed]) for seed in range(PUBLISHERS)]
         try:
@@ -125,15 +134,18 @@ def test_after_any_kills_every_projection_is_what_was_published(seed: int) -> No
     for stream, seq, payload in (line for lines in said for line in lines):
         assert seq not in model[stream], "two events have one number"
         model[stream][seq] = payload
-    for stream, events in model.items():
+    for events in model.values():
         assert sorted(events) == list(range(1, len(events) + 1))
 
     for store in STORES:
         hume.ref(store).wait(60)
         for number in range(PROJECTIONS):
-            eventually(lambda store=store, number=number: is_current(("sum", store, number), model[f"{store}/{number % 10}"]))
+            events = model[f"{store}/{number % 10}"]
+            eventually(functools.partial(is_current, ("sum", store, number), events))
 
-    eventually(lambda: whole_tree(application(), top) == {ref.actor_urn for ref in pykka.ActorRegistry.get_all()})  # no orphan
+    eventually(
+        lambda: whole_tree(application(), top) == {ref.actor_urn for ref in pykka.ActorRegistry.get_all()}
+    )  # no orphan
     for table in list(tables._named.values()):
         assert isinstance(table, Table)
         assert table.owner is not None, table

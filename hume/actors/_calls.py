@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import pykka
@@ -68,7 +69,7 @@ def _await(mailbox: Mailbox, reply: Reply, timeout: float | None) -> Any:
         if reply.fail(Timeout(msg)):  # tells the server that nobody waits ...
             raise Timeout(msg) from None
         return reply.get()  # ... unless its answer came first
-        # (an error that the server answered with may be a pykka.Timeout of its own; then `fail` loses, and it is raised)
+        # (the server may have answered with a pykka.Timeout of its own; then `fail` loses, and that one is raised)
     finally:
         del reply  # as above
 
@@ -130,10 +131,8 @@ def cast(server: Server, message: Any) -> None:
 
 def send(server: Server, message: Any) -> None:
     """Send a plain message to the server's `handle_info`; where nobody is, it is dropped (S13)."""
-    try:
+    with suppress(ActorDead):
         mailbox_of(server).put(Envelope(message))
-    except ActorDead:
-        pass
 
 
 def reply(from_: Reply, value: Any) -> bool:

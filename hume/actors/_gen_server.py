@@ -37,11 +37,11 @@ class _NoReply:
 NO_REPLY: Final = _NoReply()  # returned by handle_call when the answer comes later, through GenServer.reply
 
 
-class Ignore(Exception):  # noqa: N818 - OTP's word; it says something, it is no error
+class Ignore(Exception):
     """Raised by `init`: the server does not start, and `start` returns `None`."""
 
 
-class Stop(Exception):  # noqa: N818 - OTP's word, as above
+class Stop(Exception):
     """Raised by a callback: the server stops with *reason*, after `terminate`; then a waiting caller gets *reply*."""
 
     caller: Reply | None = None  # whose call made it stop
@@ -163,7 +163,7 @@ class GenServer(pykka.ThreadingActor):
             raise me.dead_error()  # a killed actor's thread starts nothing any more
         actor = cls(*args, **kwargs)
         mailbox = actor.actor_inbox
-        actor._claim_names(name)  # noqa: SLF001 - its own class
+        actor._claim_names(name)
         if parent is not None:
             mailbox.parent = parent
             _signals.link(parent, mailbox)
@@ -172,8 +172,8 @@ class GenServer(pykka.ThreadingActor):
             pykka.ActorRegistry.unregister(actor.actor_ref)
             raise mailbox.dead_error()
         try:
-            actor._start_actor_loop()  # noqa: SLF001 - its own class
-            started = actor._await_init(timeout)  # noqa: SLF001 - its own class
+            actor._start_actor_loop()
+            started = actor._await_init(timeout)
         except BaseException as error:
             if not mailbox.die(Crash(error)) and mailbox.thread is not None and mailbox.reason != KILLED:
                 mailbox.thread.join()  # init raised: its thread has announced the death and leaves
@@ -353,7 +353,7 @@ class GenServer(pykka.ThreadingActor):
             _log.exception("%s failed in terminate", self)
             end.reason = crash_of(error)
 
-    def _serve(self, mailbox: Mailbox) -> None:
+    def _serve(self, mailbox: Mailbox) -> None:  # noqa: C901 - the one loop: a call more a message would cost each
         """Handle messages until a `Stop` or another exception ends it, or, by returning, a kill."""
         handlers = self._handlers
         get, signals, continues = mailbox.get, mailbox.signals, self._continues
@@ -367,11 +367,12 @@ class GenServer(pykka.ThreadingActor):
                     self._obey_signals(signals)
                 if not mailbox.alive:
                     return
-                message, reply = envelope.message, envelope.reply_to
-                if reply is not None and reply.done():
-                    continue  # its caller has given up
+                message = envelope.message
+                reply: Any = envelope.reply_to  # a Reply, as _create_future makes them
                 handler = handlers.get(type(message))
-                if handler is not None:
+                if reply is not None and reply.done():
+                    pass  # its caller has given up
+                elif handler is not None:
                     handler(self, message, reply)
                 elif reply is not None:
                     self._answer(message, reply)
@@ -392,7 +393,7 @@ class GenServer(pykka.ThreadingActor):
         if answer is not NO_REPLY:
             reply.set(answer)
 
-    def _on_ask(self, message: Any, reply: Reply) -> Any:
+    def _on_ask(self, message: Any, reply: Reply, /) -> Any:
         return self.handle_call(message, reply)
 
     def _on_tell(self, message: Any) -> None:
@@ -405,7 +406,7 @@ class GenServer(pykka.ThreadingActor):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.on_receive is not GenServer.on_receive:
-            cls._on_ask = lambda self, message, _reply: self.on_receive(message)  # type: ignore[method-assign]
+            cls._on_ask = lambda self, message, _reply, /: self.on_receive(message)  # type: ignore[method-assign]
             cls._on_tell = lambda self, message: self.on_receive(message)  # type: ignore[method-assign]
 
     @staticmethod

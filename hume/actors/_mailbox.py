@@ -166,8 +166,8 @@ class Mailbox:
         "_links",
         "_lock",
         "_monitors",
-        "_releases",
         "_queue",
+        "_releases",
         "_tables",
         "_ticket",
         "_timers",
@@ -398,7 +398,7 @@ class Mailbox:
         for number, deliver in monitors.items():
             try:
                 deliver(Down(number, self.ref, reason))
-            except Exception:
+            except Exception:  # noqa: BLE001 - one that fails must not keep the others from hearing of it
                 _log.exception("a monitor of %s failed", self.ref)
         return True
 
@@ -435,7 +435,7 @@ class Mailbox:
             pass
 
     def error(self) -> BaseException:
-        """Return what somebody who waits for an answer of the dead actor gets: the error that it crashed with, if any."""
+        """Return what somebody who waits for the dead actor's answer gets: the error that it crashed with, if any."""
         return self.reason.exception if isinstance(self.reason, Crash) else ActorDead(self.ref, self.reason)
 
     def dead_error(self) -> ActorDead:

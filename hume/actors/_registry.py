@@ -41,8 +41,8 @@ class Ref(pykka.ActorRef[Any]):
     def __str__(self) -> str:
         mailbox = self.actor_inbox
         name = mailbox.name if isinstance(mailbox, Mailbox) else None
-        own_name: Hashable = self.actor_class  # a singleton's
-        known = "" if name is None or name is own_name else f" {name!r}"
+        singletons: tuple[Any, ...] = (None, self.actor_class)
+        known = "" if name in singletons else f" {name!r}"
         return f"{self.actor_class.__name__}{known} ({self.actor_urn})"
 
 

@@ -11,7 +11,19 @@ if TYPE_CHECKING:
 
     from hume.actors._mailbox import Mailbox
 
-__all__ = ["KILLED", "NOPROC", "NORMAL", "SHUTDOWN", "Crash", "Down", "Exit", "crash_of", "is_orderly", "link", "unlink"]
+__all__ = [
+    "KILLED",
+    "NOPROC",
+    "NORMAL",
+    "SHUTDOWN",
+    "Crash",
+    "Down",
+    "Exit",
+    "crash_of",
+    "is_orderly",
+    "link",
+    "unlink",
+]
 
 NORMAL: Final = "normal"
 SHUTDOWN: Final = "shutdown"
@@ -63,9 +75,9 @@ class ExitSignal:
 
 def is_orderly(reason: object) -> bool:
     """Tell whether an exit reason is an end as planned: "normal", "shutdown" or ("shutdown", anything)."""
-    return (
-        reason in (NORMAL, SHUTDOWN) if isinstance(reason, str) else isinstance(reason, tuple) and reason[:1] == (SHUTDOWN,)
-    )
+    if isinstance(reason, str):
+        return reason in (NORMAL, SHUTDOWN)
+    return isinstance(reason, tuple) and reason[:1] == (SHUTDOWN,)
 
 
 def link(one: Mailbox, other: Mailbox) -> None:

@@ -234,15 +234,16 @@ def test_an_heir_killed_many_times_never_brings_the_root_down() -> None:
     assert HeirActor.take("t") is table
 
 
-def test_a_stuck_actor_does_not_hold_up_the_end_and_the_others_end_in_order() -> None:
+def test_a_stuck_actor_does_not_hold_up_the_end_and_the_others_end_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """V3, V18: it is killed when its time is over; what was started before it still ends as planned."""
+    monkeypatch.setattr("hume.actors._application._WORKER_TIMEOUT", 0.5)
     ended: SimpleQueue[Any] = SimpleQueue()
     with Gate() as gate:
         Named.start_link("before", ended)
         stuck = [Stuck.start_link(gate), Stuck.start_link(gate)]
         Named.start_link("after", ended)
         gate.wait()
-        stop_application(timeout=1.0)
+        stop_application(timeout=10.0)
         assert drained(ended) == [("after", "shutdown"), ("before", "shutdown")]
         assert [actor.actor_inbox.reason for actor in stuck] == ["killed", "killed"]
         assert whereis(Application) is whereis(HeirActor) is None
@@ -250,8 +251,9 @@ def test_a_stuck_actor_does_not_hold_up_the_end_and_the_others_end_in_order() ->
         gone(actor)
 
 
-def test_a_stuck_actor_deep_in_a_tree_does_not_hold_up_the_end() -> None:
+def test_a_stuck_actor_deep_in_a_tree_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """V3, V18: the supervisor is killed when its time is over; its other children hear of that, and end."""
+    monkeypatch.setattr("hume.actors._application._SHARE", 0.3)
     ended: SimpleQueue[Any] = SimpleQueue()
     inside = ChildSpec(id="inside", start=lambda: Named.start_link("inside", ended))
     with Gate() as gate:
@@ -259,7 +261,7 @@ def test_a_stuck_actor_deep_in_a_tree_does_not_hold_up_the_end() -> None:
         tree = Supervisor.start_link([inside, Stuck.child_spec(gate)])
         stuck = Supervisor.which_children(tree)[1].ref
         gate.wait()
-        stop_application(timeout=1.0)
+        stop_application(timeout=10.0)
         assert whereis(Application) is None
     assert sorted([next_of(ended), next_of(ended)]) == [("before", "shutdown"), ("inside", "killed")]
     for actor in (stuck, tree):

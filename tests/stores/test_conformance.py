@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import hume
 from hume.testing import EventStoreConformance
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 class TestMemory(EventStoreConformance):
     """The in-memory store."""
 
     @pytest.fixture
-    def store(self) -> Iterator[Any]:
+    def store(self) -> Any:
         """Return an empty store."""
-        yield hume.EventStoreActor.start(name=object())
+        return hume.EventStoreActor.start(name=object())
