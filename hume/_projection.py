@@ -9,7 +9,7 @@ import logging
 import time
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, cast
 
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
@@ -465,6 +465,7 @@ class Projection(GenServer, Generic[State]):
         """Save a snapshot; return it, or the error, which has been noted."""
         view, began = self._view, self.clock.monotonic()
         failure: Exception | None = None
+        snapshot: Snapshot[State] | None = None
         try:
             snapshot = self._snapshot()
             if not self.actor_inbox.alive:
@@ -481,7 +482,7 @@ class Projection(GenServer, Generic[State]):
         now = self.clock.monotonic()
         self._policy.saved(began, now)
         self._execute(_SNAPSHOT, {"duration": now - began, "seq": view.seq}, error=failure)
-        return failure or snapshot
+        return failure or cast("Snapshot[State]", snapshot)  # there is one unless something failed
 
     def _finish(self, end: Stop) -> None:
         view = self._view

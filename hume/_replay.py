@@ -48,21 +48,23 @@ class Fold:
 def apply(fold: Fold, clauses: Clauses, events: Sequence[Event]) -> None:
     """Apply events in order. If a handler raises, the fold stands at the event before, with a state to throw away."""
     step, whole, state, cursor = clauses.step, clauses.whole, fold.state, fold.cursor
+    event: Event | None = None
     try:
         for event in events:  # the library's hottest lines; event[1] is its payload
             fold.event = event
             new = step(event if whole else event[1], state)
             if new is None:
                 new = clauses.unknown(event, state)  # raises, or skips the event
-                fold.skip(event)
+                fold.unknown += 1
             state = new
             if fold.waiting:
                 fold.seq, fold.state = event[cursor], state
                 fold.give_way()
-        if events:
+        if event is not None:
             fold.seq = event[cursor]
     except BaseException:
-        fold.seq = event[cursor] - 1
+        if event is not None:
+            fold.seq = event[cursor] - 1
         raise
     finally:
         fold.state, fold.event = state, None

@@ -51,9 +51,11 @@ class SnapshotStore(Protocol):
 
     def last_snapshot(self, projection: Hashable) -> Snapshot[Any] | None:
         """Return the newest snapshot of a projection; `None` if there is none."""
+        ...
 
     def persist_snapshot(self, projection: Hashable, snapshot: Snapshot[Any]) -> None:
         """Keep a snapshot in place of the one there is, unless that one is newer."""
+        ...
 
 
 def supersedes(new: Snapshot[Any], old: Snapshot[Any] | None) -> bool:

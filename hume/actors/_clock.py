@@ -14,9 +14,11 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Return seconds that never go back, from an arbitrary start."""
+        ...
 
     def utcnow(self) -> datetime:
         """Return the date and time, in UTC."""
+        ...
 
 
 class SystemClock:

@@ -80,7 +80,7 @@ class GenServer(pykka.ThreadingActor):
     clock: ClassVar[Clock] = SYSTEM_CLOCK
     child_type: ClassVar[ChildType] = "worker"
     trap_exit: bool = False  # whether exit signals arrive as Exit in handle_info instead of ending this server (M6)
-    actor_inbox: Mailbox
+    actor_inbox: Mailbox  # pyright: ignore[reportIncompatibleVariableOverride] - made by _create_actor_inbox below
 
     call = staticmethod(_calls.call)
     cast = staticmethod(_calls.cast)

@@ -98,8 +98,13 @@ class Table(Mapping[Hashable, Any]):
                     # it has no owner while it waits for the application's heir
                     raise AlreadyStarted(f"table {name!r}", holder.owner)  # type: ignore[arg-type]
 
-    __hash__ = object.__hash__  # a table is an identity, as a ref is
-    __eq__ = object.__eq__
+    # A table is an identity, as a ref is; not its rows, by which a mapping is compared.
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
     def __repr__(self) -> str:
         return f"<Table {self.name!r} of {self._owner}, epoch {self.epoch}>"
@@ -270,7 +275,7 @@ class Table(Mapping[Hashable, Any]):
     # -- who may do what: the lock is held, so that no owner changes between the check and the deed
 
     @contextmanager
-    def _owning(self, action: str) -> Iterator[Mailbox]:
+    def _owning(self, action: str) -> Generator[Mailbox, None, None]:
         lock = self.lock
         me = acting(current())  # before the lock is held: it may start the application, whose heir asks for tables
         with lock:
@@ -280,7 +285,7 @@ class Table(Mapping[Hashable, Any]):
             yield me
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _reading(self) -> Generator[None, None, None]:
         if self.access == "private":
             with self._owning("read it"):
                 yield
@@ -290,7 +295,7 @@ class Table(Mapping[Hashable, Any]):
                 yield
 
     @contextmanager
-    def _writing(self, action: str) -> Iterator[None]:
+    def _writing(self, action: str) -> Generator[None, None, None]:
         if self.access != "public":
             with self._owning(action):
                 yield

@@ -15,19 +15,28 @@ import typing
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeGuard, cast
 
-from hume.stores._json_form import Malformed, Refused, is_flat, tagged_int
+from hume.stores._json_form import ATOMS, Malformed, Refused, tagged_int
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from hume.stores._json_form import Form
 
-__all__ = ["EnumPlan", "FieldsPlan", "Plan", "children", "plan_for"]
+__all__ = ["EnumPlan", "FieldsPlan", "Flat", "Plan", "children", "plan_for"]
 
 Fields = dict[str, Any]
 
 _EXACT: Final = (Any, bool, dict, float, int, list, str, type(None))
+_FLOAT_ATOMS: Final = ATOMS - {type(None)} | {float}
 _VANILLA: Final = {"array_like": False, "forbid_unknown_fields": False, "omit_defaults": False, "tag": None}
+
+
+class Flat(enum.Enum):
+    """Whether an object is stored without a tag, as msgspec writes it."""
+
+    YES = "yes"
+    UNLESS_NULL = "unless there is a null in it"
+    NO = "no"
 
 
 class Plan(Protocol):
@@ -71,9 +80,14 @@ class FieldsPlan:
             return attrgetter(*self.names)
         return lambda value: tuple(getattr(value, name) for name in self.names)
 
-    def is_flat(self, kinds: tuple[type, ...]) -> bool:
-        """Tell whether values of these types are stored without a tag, as msgspec writes them; see `FLAT`."""
-        return is_flat(frozenset(kinds)) and not any(kinds[place] is int for place in self.floats)
+    def flat(self, kinds: tuple[type, ...]) -> Flat:
+        """Tell whether msgspec writes an object with values of these types as `out` does."""
+        if any(kinds[place] is int for place in self.floats):
+            return Flat.NO
+        if ATOMS.issuperset(kinds):
+            return Flat.YES
+        # msgspec writes null for a float that JSON hasn't, which can be told where there is no None
+        return Flat.UNLESS_NULL if _FLOAT_ATOMS.issuperset(kinds) else Flat.NO
 
     def out(self, value: Any, form: Form, depth: int) -> Any:
         """Return an object's data."""

@@ -63,7 +63,7 @@ from hume.stores._event_types import registry, title
 from hume.stores._json_form import NAMES, Malformed, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["Codec", "Encoded", "JSONCodec"]
 
@@ -107,8 +107,14 @@ class JSONCodec:
         self._lock = threading.Lock()
         self._titles: dict[str, str] = {}
         self._msgspec = _msgspec()
-        self._tables = self._renew()
+        self.forget()
+        registry.watch(self)
         self.register(*types)
+
+    def forget(self) -> None:
+        """Find out anew about all types, since one has changed; the registry of event types calls it."""
+        # in one step: whoever is in the middle of a payload goes on with the tables it has begun with
+        self._tables = Tables(self._msgspec, self._titles, self._lock)
 
     def register(self, *types: type) -> None:
         """Make classes known by the names of their types, so that their events can be read.
@@ -129,41 +135,27 @@ class JSONCodec:
                 msg = f"{title(cls)} {error}"
                 raise TypeError(msg) from error
             try:
-                self._renew().known(cls)
+                self._tables.known(cls)
             except Refused as error:
                 msg = f"{title(cls)} {error}"
                 raise ValueError(msg) from error
 
     def encode(self, payload: object) -> Encoded:
         """Return what is stored for a payload; see `Codec.encode`."""
-        tables = self._tables
-        if tables.generation != registry.generation:
-            tables = self._renew()
-        kind = type(payload)
         try:
-            write = tables.writers.get(kind)
-            if write is None:
-                write = tables.writers[kind] = tables.writer(kind)
-            return write(payload)
+            return self._tables.writers[type(payload)](payload)
         except (
             AttributeError,
             RecursionError,
             Refused,
             ValueError,
         ):  # ValueError: what msgspec says of half characters
-            return tables.encode_carefully(payload)
+            return self._tables.encode_carefully(payload)
 
     def decode(self, type_name: str, version: int, data: bytes) -> list[Any]:
         """Return what was stored as payloads of today; see `Codec.decode`."""
-        tables = self._tables
-        if tables.generation != registry.generation:
-            tables = self._renew()
-        kind = (type_name, version)
         try:
-            read = tables.readers.get(kind)
-            if read is None:
-                read = tables.readers[kind] = tables.reader(type_name, version)
-            return read(data)
+            return self._tables.readers[type_name, version](data)
         except DecodeError:
             raise
         except Malformed as error:
@@ -171,26 +163,6 @@ class JSONCodec:
         except Exception as error:  # whatever a constructor says to data that are not its own
             why = f"its data don't fit: {type(error).__name__}: {error}"
             raise DecodeError(type_name, version, why) from error
-
-    def reader(self, type_name: str, version: int) -> Callable[[bytes], list[Any]]:
-        """Return what does what `decode` does for one type, for a store that reads many events of it at once.
-
-        It is not to be kept, for types may become known and upcasters may be added; and its errors are raw: of what it
-        refuses, `decode` says why.
-        """
-        tables = self._tables
-        if tables.generation != registry.generation:
-            tables = self._renew()
-        kind = (type_name, version)
-        read = tables.readers.get(kind)
-        if read is None:
-            read = tables.readers[kind] = tables.reader(type_name, version)
-        return read
-
-    def _renew(self) -> Tables:
-        # two threads may both make new ones: they are equal, and the last ones stay
-        tables = self._tables = Tables(self._msgspec, self._titles, self._lock)
-        return tables
 
 
 def _msgspec() -> Any:

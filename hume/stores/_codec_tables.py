@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from hume.errors import EncodeError
-from hume.stores._class_form import FieldsPlan, Plan, children, plan_for
+from hume.stores._class_form import FieldsPlan, Flat, Plan, children, plan_for
 from hume.stores._event_types import BUILTIN_NAMES, EventType, Stored, event_type, registry, title
-from hume.stores._json_form import DEEPEST, NAMES, Form, Malformed, Refused, Write, is_flat
+from hume.stores._json_form import ATOMS, DEEPEST, NAMES, Form, Malformed, Refused, Write
 
 if TYPE_CHECKING:
     import threading
@@ -24,10 +24,35 @@ class Encoded(NamedTuple):
     data: bytes
 
 
-_PLAIN_JSON: Final = {"dict": dict, "list": list, "str": str}  # what JSON gives, if there is no tag in it
+_PLAIN: Final[dict[str, type]] = {"dict": dict, "list": list, "str": str, "tuple": tuple}  # msgspec's own, without tags
+
+_DOLLAR: Final = ord("$")  # one byte is found in an instant, and most data have none (and `in` is slow for two)
+
+_ROOM: Final = 1000  # ways to fill the fields of one class with types; most classes have one or two
 
 _Writer = Callable[[Any], Encoded]
 _Reader = Callable[[bytes], list[Any]]
+
+_new: Final[Callable[[type[Encoded], tuple[str, int, bytes]], Encoded]] = (
+    tuple.__new__
+)  # Encoded(...) takes longer, and there is one for each event
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class _Found(dict[K, V]):
+    """A dict that finds out what it doesn't know yet, and keeps it."""
+
+    __slots__ = ("_find",)
+
+    def __init__(self, find: Callable[[K], V]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, key: K) -> V:
+        value = self[key] = self._find(key)
+        return value
 
 
 class Tables:
@@ -42,11 +67,10 @@ class Tables:
     """
 
     def __init__(self, msgspec: Any, titles: dict[str, str], lock: threading.Lock) -> None:
-        self.generation = registry.generation  # first: a change from here on makes these tables old
         self._titles, self._lock = titles, lock
         self._plans: dict[type, tuple[EventType, Plan]] = {}
-        self.writers: dict[type, _Writer] = {}
-        self.readers: dict[tuple[str, int], _Reader] = {}
+        self.writers = _Found(self._writer)
+        self.readers = _Found(self._reader)
         self._dump = msgspec.json.Encoder().encode
         self._load = msgspec.json.Decoder().decode
         self._decoder_of, self._invalid = msgspec.json.Decoder, msgspec.ValidationError
@@ -55,43 +79,42 @@ class Tables:
 
     # -- writing
 
-    def writer(self, kind: type) -> _Writer:
-        """Return what encodes payloads of a type, fast where there are no tags."""
+    def _writer(self, kind: type) -> _Writer:
         (name, version), root = self._root(kind, self._form)
         dump = self._dump
-        plan = None if kind in NAMES else self.known(kind)[1]
         if kind is list or kind is tuple:
             return self._sequence_writer(name, root)
+        plan = None if kind in NAMES else self.known(kind)[1]
         if isinstance(plan, FieldsPlan) and plan.direct:
             return self._direct_writer(name, version, plan, root)
-        return lambda payload: Encoded(name, version, dump(root(payload, 0)))
+        return lambda payload: _new(Encoded, (name, version, dump(root(payload, 0))))
 
     def _sequence_writer(self, name: str, root: Write) -> _Writer:
         dump = self._dump
 
         def write(payload: Any) -> Encoded:
-            kinds = frozenset(map(type, payload))
-            if is_flat(kinds):
-                data = dump(payload)
-                if float not in kinds or b"null" not in data:
-                    return Encoded(name, 1, data)
-            return Encoded(name, 1, dump(root(payload, 0)))
+            if ATOMS.issuperset(map(type, payload)):
+                return _new(Encoded, (name, 1, dump(payload)))
+            return _new(Encoded, (name, 1, dump(root(payload, 0))))
 
         return write
 
     def _direct_writer(self, name: str, version: int, plan: FieldsPlan, root: Write) -> _Writer:
         dump, get = self._dump, plan.getter()
-        flat: dict[tuple[type, ...], bool] = {}  # as many entries as there are ways to fill the fields with types
+        flat: dict[tuple[type, ...], Flat] = {}
 
         def write(payload: Any) -> Encoded:
             kinds = tuple(map(type, get(payload)))
-            if kinds not in flat:
-                flat[kinds] = plan.is_flat(kinds)
-            if flat[kinds]:
+            way = flat.get(kinds)
+            if way is None:
+                way = plan.flat(kinds)
+                if len(flat) < _ROOM:
+                    flat[kinds] = way
+            if way is not Flat.NO:
                 data = dump(payload)
-                if float not in kinds or b"null" not in data:
-                    return Encoded(name, version, data)
-            return Encoded(name, version, dump(root(payload, 0)))
+                if way is Flat.YES or data.find(b"null") < 0:
+                    return _new(Encoded, (name, version, data))
+            return _new(Encoded, (name, version, dump(root(payload, 0))))
 
         return write
 
@@ -210,63 +233,39 @@ class Tables:
 
     # -- reading
 
-    def reader(self, name: str, version: int) -> _Reader:
-        """Return what decodes data of a type, fast where there are no tags.
-
-        Raises:
-            Malformed: the type is not known.
-        """
+    def _reader(self, of: tuple[str, int]) -> _Reader:
+        name, version = of
+        load, form = self._load, self._form
         if registry.has_upcaster(name, version):
-            load = self._load
             return lambda data: [self._payload(stored) for stored in registry.upcast(Stored(name, version, load(data)))]
         if name not in BUILTIN_NAMES:
-            return self._class_reader(self._named(name, version))
+            plan = self._named(name, version)
+            direct = plan.cls if isinstance(plan, FieldsPlan) and plan.direct else None
+            return self._fast_reader(direct, lambda data: plan.back(load(data), form))
         if version != 1:
             msg = "a built-in type has version 1 only"
             raise Malformed(msg)
-        return self._builtin_reader(name)
+        return self._fast_reader(_PLAIN.get(name), lambda data: form.root_back(name, load(data)))
 
-    def _builtin_reader(self, name: str) -> _Reader:
-        load, back = self._load, self._form.root_back
-        kind = _PLAIN_JSON.get(name)
-
-        def read(data: bytes) -> list[Any]:
-            form = load(data)
-            if form.__class__ is kind and b'"$' not in data:
-                return [form]
-            return [back(name, form)]
-
-        def read_tuple(data: bytes) -> list[Any]:
-            form = load(data)
-            if form.__class__ is list and b'"$' not in data:
-                return [tuple(form)]
-            return [back(name, form)]
-
-        return read_tuple if name == "tuple" else read
-
-    def _class_reader(self, plan: Plan) -> _Reader:
-        load, form, invalid = self._load, self._form, self._invalid
-        typed = self._typed(plan)
+    def _fast_reader(self, kind: type | None, read: Callable[[bytes], Any]) -> _Reader:
+        """Return what has msgspec make a *kind* of data that have no tag, and else does as *read*."""
+        try:
+            typed = None if kind is None else self._decoder_of(kind).decode
+        except Exception:  # noqa: BLE001 - whatever msgspec has against a class: it is only the faster way
+            typed = None
         if typed is None:
-            return lambda data: [plan.back(load(data), form)]
+            return lambda data: [read(data)]
+        invalid = self._invalid
 
-        def read(data: bytes) -> list[Any]:
-            if b'"$' not in data:
+        def read_fast(data: bytes) -> list[Any]:
+            if _DOLLAR not in data or data.find(b'"$') < 0:
                 try:
                     return [typed(data)]
                 except invalid:  # a value is not as annotated, or a field is missing
                     pass
-            return [plan.back(load(data), form)]
+            return [read(data)]
 
-        return read
-
-    def _typed(self, plan: Plan) -> Callable[[bytes], Any] | None:
-        if not isinstance(plan, FieldsPlan) or not plan.direct:
-            return None
-        try:
-            return cast("Callable[[bytes], Any]", self._decoder_of(plan.cls).decode)
-        except Exception:  # noqa: BLE001 - whatever msgspec has against the class: it is only the faster way
-            return None
+        return read_fast
 
     def _payload(self, stored: Stored) -> Any:
         name, version, data = stored

@@ -48,15 +48,18 @@ class EventStore(Protocol):
             UnexpectedSequence: *expect_seq* is not the stream's last number (0: it is empty). Nothing was changed.
             ValueError: a payload is `None`.
         """
+        ...
 
     def events(self, stream: Hashable, after: int = 0, limit: int | None = None) -> Iterable[Event]:
         """Yield the events whose number is greater than *after*, in ascending order, at most *limit* of them.
 
         Pairs ``(seq, payload)`` will do in a store of your own.
         """
+        ...
 
     def last_seq(self, stream: Hashable) -> int:
         """Return the number of the stream's last event; 0 for a stream that has none."""
+        ...
 
 
 @runtime_checkable
@@ -92,6 +95,7 @@ class FullEventStore(Protocol):
             IdConflict: the stream has an id with another payload, or a part of the ids only.
             TypeError, ValueError: an argument is not allowed. In every case nothing was changed.
         """
+        ...
 
     def append_many(
         self, batches: Iterable[tuple[Hashable, Iterable[Any], Any]], *, metadata: Mapping[str, Any] | None = None
@@ -101,6 +105,7 @@ class FullEventStore(Protocol):
         Raises:
             UnexpectedSequence, TypeError, ValueError: as `append`; nothing was changed in any stream.
         """
+        ...
 
     def events(
         self,
@@ -114,6 +119,7 @@ class FullEventStore(Protocol):
         Ascending; or, *backward*, from the end of the stream down. A batch is seen whole or not at all, unless *limit*
         cuts it.
         """
+        ...
 
     def all_events(
         self,
@@ -126,18 +132,22 @@ class FullEventStore(Protocol):
 
         Of all streams; or of *streams*; or of those whose name begins with *prefix*.
         """
+        ...
 
     def last_seq(self, stream: Hashable) -> int:
         """Return the number of the stream's last event; 0 for a stream that has none."""
+        ...
 
     def last_position(self) -> int:
         """Return the position of the store's last event; 0 if it has none."""
+        ...
 
     def streams(self, prefix: str | None = None) -> Iterable[Hashable]:
         """Return the streams that have events: strings in alphabetical order, then others in order of appearance.
 
         With *prefix* those that are strings beginning with it.
         """
+        ...
 
 
 class DirectStore:

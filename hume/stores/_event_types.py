@@ -7,8 +7,9 @@ whose name is fixed may be moved and renamed; and a name whose class is gone is 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, NamedTuple, TypeGuard, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeGuard, TypeVar
 
 from hume.errors import DecodeError
 
@@ -165,6 +166,13 @@ def _line(function: Any) -> int | None:
     return None if code is None else code.co_firstlineno
 
 
+class Watcher(Protocol):
+    """Who keeps answers of the registry."""
+
+    def forget(self) -> None:
+        """Throw them away: they may be wrong by now. Called with the registry's lock held, so it must not ask back."""
+
+
 class Registry:
     """The event types and upcasters of this process.
 
@@ -176,7 +184,16 @@ class Registry:
         self._classes: dict[str, type] = {}
         self._upcasters: dict[tuple[str, int], Upcaster] = {}
         self._seen: dict[str, dict[str, type]] = {}
-        self.generation = 0  # raised after each change, so that who keeps an answer knows when to ask again
+        self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have somebody forget what it found out here, after each change, for as long as it lives."""
+        with self._lock:
+            self._watchers.add(watcher)
+
+    def _changed(self) -> None:
+        for watcher in self._watchers:
+            watcher.forget()
 
     def claim(self, cls: type, kind: EventType) -> None:
         """Give a class its fixed name and version."""
@@ -194,7 +211,7 @@ class Registry:
             # a reloaded module may have given its class another name: the old one goes, as in a new process
             self._classes = {name: old for name, old in self._classes.items() if not same_definition(old, cls)}
             self._classes[kind.name] = cls
-            self.generation += 1
+            self._changed()
 
     def add_upcaster(self, kind: EventType, function: Upcaster) -> None:
         """Make a function the upcaster for a name and version."""
@@ -210,7 +227,7 @@ class Registry:
             if cls is not None and event_type(cls).version <= kind.version:
                 raise ValueError(_out_of_order(event_type(cls), cls, function, kind.version))
             self._upcasters[kind] = function
-            self.generation += 1
+            self._changed()
 
     def adopt(self, cls: type) -> bool:
         """Remember a class that is stored, for all codecs of this process, and tell whether its name is fixed.
@@ -236,9 +253,10 @@ class Registry:
 
     def _saw(self, cls: type) -> None:
         seen = self._seen.setdefault(cls.__name__, {})
-        if seen.get(title(cls), cls) is not cls:
-            self.generation += 1  # a class that is defined again: whoever knew the old one is to look again
+        old = seen.get(title(cls), cls)
         seen[title(cls)] = cls
+        if old is not cls:  # it is defined again
+            self._changed()
 
     def _check_order(self, kind: EventType, cls: type) -> None:
         for (name, version), function in self._upcasters.items():

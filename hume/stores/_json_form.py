@@ -12,14 +12,14 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["DEEPEST", "NAMES", "Form", "Malformed", "Refused", "Write", "is_flat", "tagged_int"]
+__all__ = ["ATOMS", "DEEPEST", "NAMES", "Form", "Malformed", "Refused", "Write", "tagged_int"]
 
 DEEPEST: Final = 100  # levels: reading takes a few stack frames a level, of the thousand that there are
 _TOO_LONG: Final = 10**4300  # Python refuses to write or read a decimal number of more than 4,300 digits
 
-_FLAT: Final = frozenset({bool, float, int, str, type(None)})
-_FLOAT_OR_NONE: Final = frozenset({float, type(None)})
-_ATOMS: Final = frozenset({bool, int, str, type(None)})
+ATOMS: Final = frozenset({bool, int, str, type(None)})
+"""Types whose values are their own forms, but for very long ints and half characters, which msgspec refuses."""
+
 _CAREFUL_ATOMS: Final = frozenset({bool, type(None)})
 _MINUTE: Final = dt.timedelta(minutes=1)
 _STRINGS: Final = frozenset({str})
@@ -60,7 +60,7 @@ class Form:
         self, write_class: Callable[[type], Write], read_object: Callable[[Any], Any], *, careful: bool = False
     ) -> None:
         self._write_class = write_class
-        self._atoms = _CAREFUL_ATOMS if careful else _ATOMS
+        self._atoms = _CAREFUL_ATOMS if careful else ATOMS
         self._bare: dict[type, Write] = {
             dict: self._dict, float: _write_float, int: _write_int, list: self.items, str: _write_text,
             bool: _as_is, type(None): _as_is,
@@ -160,26 +160,17 @@ class Form:
         back = self.back
         if len(form) == 1:
             ((key, inner),) = form.items()
-            if isinstance(key, str) and key.startswith("$") and not key.startswith("$$"):
-                read = self._read.get(key)
-                if read is None:
-                    msg = f"it has the unknown tag {key!r}"
-                    raise Malformed(msg)
+            read = self._read.get(key)
+            if read is not None:
                 return read(inner)
-        return {_key(key): item if type(item) in _ATOMS else back(item) for key, item in form.items()}
+            if isinstance(key, str) and key.startswith("$") and not key.startswith("$$"):
+                msg = f"it has the unknown tag {key!r}"
+                raise Malformed(msg)
+        return {_key(key): item if type(item) in ATOMS else back(item) for key, item in form.items()}
 
     def _back_items(self, form: Any) -> list[Any]:
         back = self.back
-        return [item if type(item) in _ATOMS else back(item) for item in _list(form)]
-
-
-def is_flat(kinds: frozenset[type]) -> bool:
-    """Tell whether values of these types hold nothing and have no tag.
-
-    Except a float that JSON hasn't: msgspec writes null for it, which nothing else here is written as. So where there
-    is both a float and None, the answer is no; and where there is a float, see that there is no null.
-    """
-    return kinds <= _FLAT and not kinds >= _FLOAT_OR_NONE
+        return [item if type(item) in ATOMS else back(item) for item in _list(form)]
 
 
 def deeper(depth: int) -> int:

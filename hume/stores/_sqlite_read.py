@@ -6,7 +6,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-from datetime import timedelta
+from datetime import UTC, datetime
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +18,7 @@ from hume.stores._event import POSITION, Event, new_event
 from hume.stores._event_store import DirectStore
 from hume.stores._selector import prefix as prefix_selector
 from hume.stores._selector import select
-from hume.stores._sqlite_write import EPOCH, check_durable_stream
+from hume.stores._sqlite_write import check_durable_stream
 
 if TYPE_CHECKING:
     import sqlite3
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
-_PAGE: Final = 500  # events that are fetched at once
+_PAGE: Final = 1000  # events that are fetched at once
 _NEAR: Final = 2000  # events that are looked at one by one rather than by way of their streams
 _FEW: Final = 32  # streams that are merged; of more, or of a prefix with more, the log is read and the rest left out
 _ENDLESS: Final = b""  # after every text, as any blob is
@@ -106,8 +106,8 @@ class Reader(DirectStore):
     def _forward(self, stream: Hashable, after: int, last: int, left: int) -> Iterator[Event]:
         while after < last and left > 0:
             page, after = self.page(stream, after, min(last - after, left, _PAGE))
-            left -= _count(page)
             yield from page
+            left -= _count(page) if left < last else 0  # which is enough for all
 
     def _backward(self, stream: Hashable, after: int, last: int, left: int) -> Iterator[Event]:
         while after < last and left > 0:
@@ -115,8 +115,8 @@ class Reader(DirectStore):
                 rows = connection.execute(_BACKWARD, (stream, after, last, min(left, _PAGE))).fetchall()
             page = self._events(rows[::-1], stream)
             last = rows[-1][1] - 1
-            left -= _count(page)
             yield from reversed(page)
+            left -= _count(page) if left < last else 0
 
     def last_seq(self, stream: Hashable) -> int:
         """Return the number of the stream's last event, 0 if it has none."""
@@ -162,8 +162,8 @@ class Reader(DirectStore):
         while after < last and left > 0:
             page, after = self.page_of(selector, after, min(left, _PAGE))
             chosen = page if after <= last else [event for event in page if event[POSITION] <= last]
-            left -= _count(chosen)
             yield from chosen
+            left -= _count(chosen) if left < last else 0
 
     def last_position(self) -> int:
         """Return the position of the last event, 0 if there is none."""
@@ -183,18 +183,17 @@ class Reader(DirectStore):
         origin, read = self._origin, self._codec.decode
         readers: dict[tuple[str, int], Callable[[bytes], Sequence[Any]]] = {}
         events: list[Event] = []
-        add = events.append
+        add, at_utc = events.append, datetime.fromtimestamp
         kind = version = recorded = raw = at = metadata = None
         for name, seq, new_kind, new_version, data, new_raw, new_recorded, one, position in rows:
             try:
                 # neighbours are mostly of one type, and what was appended together has one time, and one thing said
                 if new_kind != kind or new_version != version:
                     kind, version = new_kind, new_version
-                    read = readers.get((kind, version)) or readers.setdefault(
-                        (kind, version), self._reader(kind, version)
-                    )
+                    read = readers.get((kind, version)) or self._reader(kind, version)
+                    readers[kind, version] = read
                 if new_recorded != recorded:
-                    recorded, at = new_recorded, EPOCH + timedelta(microseconds=new_recorded)
+                    recorded, at = new_recorded, at_utc(new_recorded / 1_000_000, UTC)  # exact until the year 2223
                 if new_raw != raw:
                     raw, metadata = new_raw, None if new_raw is None else self._metadata(new_raw)
                 payloads = read(data)

@@ -490,8 +490,8 @@ class EventStoreConformance(BasicEventStoreConformance):
             while not last:
                 last = done.is_set()
                 for event in api.all_events(position):
-                    assert event.position == position + 1
-                    position = event.position
+                    position += 1
+                    assert event.position == position
             return position
 
         with ThreadPoolExecutor(self.threads) as pool:
