@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hume.errors import EncodeError
 from hume.stores._class_form import FieldsPlan, Flat, Plan, children, plan_for
 from hume.stores._event_types import BUILTIN_NAMES, EventType, Stored, event_type, registry, title
-from hume.stores._json_form import ATOMS, DEEPEST, NAMES, Form, Malformed, Refused, Write
+from hume.stores._json_form import ATOMS, DEEPEST, NAMES, Form, Found, Malformed, Refused, Write
 
 if TYPE_CHECKING:
     import threading
@@ -33,26 +33,8 @@ _ROOM: Final = 1000  # ways to fill the fields of one class with types; most cla
 _Writer = Callable[[Any], Encoded]
 _Reader = Callable[[bytes], list[Any]]
 
-_new: Final[Callable[[type[Encoded], tuple[str, int, bytes]], Encoded]] = (
-    tuple.__new__
-)  # Encoded(...) takes longer, and there is one for each event
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class _Found(dict[K, V]):
-    """A dict that finds out what it doesn't know yet, and keeps it."""
-
-    __slots__ = ("_find",)
-
-    def __init__(self, find: Callable[[K], V]) -> None:
-        super().__init__()
-        self._find = find
-
-    def __missing__(self, key: K) -> V:
-        value = self[key] = self._find(key)
-        return value
+# Encoded(...) takes longer, and there is one for each event
+_new: Final[Callable[[type[Encoded], tuple[str, int, bytes]], Encoded]] = tuple.__new__
 
 
 class Tables:
@@ -69,8 +51,8 @@ class Tables:
     def __init__(self, msgspec: Any, titles: dict[str, str], lock: threading.Lock) -> None:
         self._titles, self._lock = titles, lock
         self._plans: dict[type, tuple[EventType, Plan]] = {}
-        self.writers = _Found(self._writer)
-        self.readers = _Found(self._reader)
+        self.writers = Found(self._writer)
+        self.readers = Found(self._reader)
         self._dump = msgspec.json.Encoder().encode
         self._load = msgspec.json.Decoder().decode
         self._decoder_of, self._invalid = msgspec.json.Decoder, msgspec.ValidationError

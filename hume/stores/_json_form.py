@@ -10,9 +10,9 @@ import math
 import uuid
 import zoneinfo
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-__all__ = ["ATOMS", "DEEPEST", "NAMES", "Form", "Malformed", "Refused", "Write", "tagged_int"]
+__all__ = ["ATOMS", "DEEPEST", "NAMES", "Form", "Found", "Malformed", "Refused", "Write", "tagged_int"]
 
 DEEPEST: Final = 100  # levels: reading takes a few stack frames a level, of the thousand that there are
 _TOO_LONG: Final = 10**4300  # Python refuses to write or read a decimal number of more than 4,300 digits
@@ -34,6 +34,9 @@ NAMES: Final[dict[type, str]] = {
 
 _PLAIN: Final = frozenset({"bool", "dict", "float", "int", "list", "none", "str"})  # JSON tells these by itself
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 Write = Callable[[Any, int], Any]
 Read = Callable[[Any], Any]
 
@@ -44,6 +47,23 @@ class Refused(Exception):
 
 class Malformed(Exception):
     """A form is none of the format's; the message says why. Never leaves the codec."""
+
+
+class Found(dict[K, V]):
+    """A dict that finds out what it doesn't know yet, and keeps it.
+
+    Two threads may both find out: what they find is equal, and either will do.
+    """
+
+    __slots__ = ("_find",)
+
+    def __init__(self, find: Callable[[K], V]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, key: K) -> V:
+        value = self[key] = self._find(key)
+        return value
 
 
 class Form:
@@ -59,7 +79,6 @@ class Form:
     def __init__(
         self, write_class: Callable[[type], Write], read_object: Callable[[Any], Any], *, careful: bool = False
     ) -> None:
-        self._write_class = write_class
         self._atoms = _CAREFUL_ATOMS if careful else ATOMS
         self._bare: dict[type, Write] = {
             dict: self._dict, float: _write_float, int: _write_int, list: self.items, str: _write_text,
@@ -68,7 +87,8 @@ class Form:
         self._inner: dict[type, Write] = {
             tuple: self.items, set: self._set, frozenset: self._set, fractions.Fraction: self._fraction, **_INNER,
         }  # fmt: skip
-        self._write: dict[type, Write] = dict(self._bare)
+        self._write = Found(write_class)
+        self._write.update(self._bare)
         for kind, inner in self._inner.items():
             self._write[kind] = _tagged("$" + NAMES[kind], inner)
         self._containers: dict[type, Read] = {dict: self._back_dict, list: self._back_items}
@@ -90,14 +110,7 @@ class Form:
         Raises:
             Refused: it has none.
         """
-        kind = type(value)
-        if kind in self._atoms:
-            return value
-        write = self._write.get(kind)
-        if write is None:
-            # two threads may both ask: they get equal functions, and either will do
-            write = self._write[kind] = self._write_class(kind)
-        return write(value, depth)
+        return self._write[type(value)](value, depth)
 
     def root_of(self, kind: type) -> Write | None:
         """Return what makes the data of a payload of this built-in type: its form, without the tag of the type."""
@@ -109,14 +122,14 @@ class Form:
         The container itself, where its values are their own forms: msgspec writes each kind of them as a list.
         """
         depth = deeper(depth)
-        atoms, out = self._atoms, self.out
+        atoms, write = self._atoms, self._write
         if atoms.issuperset(map(type, values)):
             return values
-        return [value if type(value) in atoms else out(value, depth) for value in values]
+        return [value if (kind := type(value)) in atoms else write[kind](value, depth) for value in values]
 
     def _dict(self, value: dict[Any, Any], depth: int) -> Any:
         depth = deeper(depth)
-        atoms, out = self._atoms, self.out
+        atoms, write = self._atoms, self._write
         if not _STRINGS.issuperset(map(type, value)):
             return {"$dict": [self.items(pair, depth) for pair in value.items()]}
         if atoms is _CAREFUL_ATOMS:
@@ -126,7 +139,7 @@ class Form:
             value = {"$" + key if key.startswith("$") else key: item for key, item in value.items()}
         if atoms.issuperset(map(type, value.values())):
             return value
-        return {key: item if type(item) in atoms else out(item, depth) for key, item in value.items()}
+        return {key: item if (kind := type(item)) in atoms else write[kind](item, depth) for key, item in value.items()}
 
     def _set(self, value: Any, depth: int) -> list[Any]:
         forms: list[Any] = self.items(value, depth)
