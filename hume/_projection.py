@@ -195,7 +195,7 @@ class Projection(GenServer, Generic[State]):
     def start(  # type: ignore[override]  # names what GenServer's passes on to init
         cls,
         *,
-        stream: Hashable = _MISSING,
+        stream: Any = _MISSING,
         projection: Hashable = None,
         name: Hashable = None,
         timeout: float | None = None,
@@ -224,7 +224,7 @@ class Projection(GenServer, Generic[State]):
     def start_link(  # type: ignore[override]  # as start
         cls,
         *,
-        stream: Hashable = _MISSING,
+        stream: Any = _MISSING,
         projection: Hashable = None,
         name: Hashable = None,
         timeout: float | None = None,
@@ -249,7 +249,7 @@ class Projection(GenServer, Generic[State]):
         return ChildSpec(id=(cls, settings.projection), start=start, backoff=Backoff(), actor_class=cls)
 
     @classmethod
-    def _settings(cls, stream: Hashable, projection: Hashable, options: Mapping[str, Any]) -> Settings:
+    def _settings(cls, stream: Any, projection: Hashable, options: Mapping[str, Any]) -> Settings:
         if stream is _MISSING:
             msg = f"{cls.__name__} needs stream=, the stream that it follows"
             raise TypeError(msg)

@@ -55,7 +55,7 @@ def apply(fold: Fold, clauses: Clauses, events: Sequence[Event]) -> None:
             new = step(event if whole else event[1], state)
             if new is None:
                 new = clauses.unknown(event, state)  # raises, or skips the event
-                fold.unknown += 1
+                fold.skip(event)
             state = new
             if fold.waiting:
                 fold.seq, fold.state = event[cursor], state

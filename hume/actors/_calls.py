@@ -34,7 +34,7 @@ def call(server: Server, message: Any, timeout: float | None = 5.0) -> Any:
     """Send a message to the server's `handle_call` and return the answer.
 
     After *timeout* seconds the caller gives up (`None`: never). The server skips a call whose caller has given up; if
-    it has begun, the late answer is dropped (S8). A server's death fails the call at once, so no call hangs.
+    it has begun, the late answer is dropped. A server's death fails the call at once, so no call hangs.
 
     Raises:
         ActorDead: the server is dead or unknown, or dies before it answers.
@@ -75,7 +75,7 @@ def _await(mailbox: Mailbox, reply: Reply, timeout: float | None) -> Any:
 
 
 def _wait_for(me: Mailbox, target: Mailbox, reply: Reply | None) -> None:
-    """Note that an actor waits for another's answer, or for its end; refuse at once what would close a ring (S11)."""
+    """Note that an actor waits for another's answer, or for its end; refuse at once what would close a ring."""
     # Each writes its own `waiting_on` and then walks: of two that would close a ring the later one sees the other's.
     if not me.alive:
         raise me.dead_error()  # a killed actor's thread reaches nobody any more
@@ -125,18 +125,18 @@ def await_start(mailbox: Mailbox, timeout: float | None = 5.0) -> None:
 
 
 def cast(server: Server, message: Any) -> None:
-    """Send a message to the server's `handle_cast`; where nobody is, it is dropped (S13)."""
+    """Send a message to the server's `handle_cast`; where nobody is, it is dropped."""
     send(server, Cast(message))
 
 
 def send(server: Server, message: Any) -> None:
-    """Send a plain message to the server's `handle_info`; where nobody is, it is dropped (S13)."""
+    """Send a plain message to the server's `handle_info`; where nobody is, it is dropped."""
     with suppress(ActorDead):
         mailbox_of(server).put(Envelope(message))
 
 
 def reply(from_: Reply, value: Any) -> bool:
-    """Answer a call that returned `NO_REPLY`, from any thread; return whether it was the first answer (S10)."""
+    """Answer a call that returned `NO_REPLY`, from any thread; return whether it was the first answer."""
     return from_.set(value)
 
 

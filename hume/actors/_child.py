@@ -89,7 +89,7 @@ class Child:
         self.ticket = 0  # of its latest state: a retry that was arranged for an earlier one is void
 
     def start(self, supervisor: Mailbox, clock: Clock, extra: tuple[Any, ...] = ()) -> None:
-        """Start its process, linked to the supervisor; without one when it chose not to start (S3).
+        """Start its process, linked to the supervisor; without one when it chose not to start.
 
         Raises:
             StartFailed: with the error as its cause.
@@ -112,7 +112,7 @@ class Child:
             self.ref = None
 
     def shut_down(self, supervisor: Mailbox) -> None:
-        """Stop its process by its ``shutdown``, and return when it is down (V3)."""
+        """Stop its process by its ``shutdown``, and return when it is down."""
         mailbox = self.ask_to_stop(supervisor)
         if mailbox is not None:
             self.await_stop(supervisor, mailbox, self.spec.shutdown)
@@ -132,7 +132,7 @@ class Child:
 
     @staticmethod
     def await_stop(supervisor: Mailbox, mailbox: Mailbox, timeout: float | str | None) -> None:
-        """Wait until it is down; when the time is over, kill it (V18)."""
+        """Wait until it is down; when the time is over, kill it."""
         supervisor.waiting_on = mailbox, None  # a child that calls its supervisor now is refused, and can't hang
         try:
             if not wait_gone(mailbox, None if isinstance(timeout, str) else timeout):

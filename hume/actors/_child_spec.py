@@ -82,7 +82,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """How a supervisor starts, restarts and stops one child (V1).
+    """How a supervisor starts, restarts and stops one child.
 
     Args:
         id: unique within its supervisor.

@@ -22,7 +22,7 @@ __all__ = ["DynamicSupervisor"]
 
 
 class DynamicSupervisor(SupervisorCore):
-    """Starts with no children; `start_child` adds them, any number of one kind. They have refs and no ids (V17).
+    """Starts with no children; `start_child` adds them, any number of one kind. They have refs and no ids.
 
     Args:
         strategy: ``"one_for_one"``, the only one.

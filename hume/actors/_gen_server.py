@@ -79,7 +79,7 @@ class GenServer(pykka.ThreadingActor):
     use_daemon_thread = True
     clock: ClassVar[Clock] = SYSTEM_CLOCK
     child_type: ClassVar[ChildType] = "worker"
-    trap_exit: bool = False  # whether exit signals arrive as Exit in handle_info instead of ending this server (M6)
+    trap_exit: bool = False  # whether exit signals arrive as Exit in handle_info instead of ending this server
     actor_inbox: Mailbox  # pyright: ignore[reportIncompatibleVariableOverride] - made by _create_actor_inbox below
 
     call = staticmethod(_calls.call)
@@ -228,7 +228,7 @@ class GenServer(pykka.ThreadingActor):
     # -- for callbacks: the server's own thread
 
     def continue_with(self, argument: Any) -> None:
-        """Have `handle_continue` called with *argument* right after this callback, before any other message (S6)."""
+        """Have `handle_continue` called with *argument* right after this callback, before any other message."""
         self._continues.append(argument)
 
     def send_after(self, delay: float, message: Any) -> Timer:
@@ -254,7 +254,7 @@ class GenServer(pykka.ThreadingActor):
         return number
 
     def demonitor(self, monitor: int) -> None:
-        """Undo a monitor: no `Down` of it comes any more, not even one that is in the mailbox (M3)."""
+        """Undo a monitor: no `Down` of it comes any more, not even one that is in the mailbox."""
         target = self._monitoring.pop(monitor, None)
         if target is not None:
             target.demonitor(monitor)

@@ -371,7 +371,7 @@ class Mailbox:
     def die(self, reason: object) -> bool:
         """Make the actor dead for everybody and announce it; return `False` when it was dead or dying already.
 
-        The order is a promise (T9, N1): tables go to their heirs, then names are free, then those who wait, links and
+        The order is a promise: tables go to their heirs, then names are free, then those who wait, links and
         monitors hear of it. So whoever hears of a death can take over at once.
         """
         with self._lock:
@@ -382,7 +382,7 @@ class Mailbox:
             releases, self._releases = self._releases, []
             tables, self._tables = self._tables, {}
         for table in tables:
-            table.owner_died(self)
+            self._see_to(table.owner_died, self)
         with self._lock:
             self.alive = False  # from here no link and no monitor is added
             links, self._links = self._links, {}
@@ -390,17 +390,21 @@ class Mailbox:
         self.ref.actor_stopped.set()
         pykka.ActorRegistry.unregister(self.ref)
         for release in releases:
-            release()
+            self._see_to(release)
         self._refuse_all()
         for other in links:
             other.drop_link(self)
             other.signal(ExitSignal(self, reason))
         for number, deliver in monitors.items():
-            try:
-                deliver(Down(number, self.ref, reason))
-            except Exception:  # noqa: BLE001 - one that fails must not keep the others from hearing of it
-                _log.exception("a monitor of %s failed", self.ref)
+            self._see_to(deliver, Down(number, self.ref, reason))
         return True
+
+    def _see_to(self, step: Callable[..., object], *arguments: object) -> None:
+        """Do one step of the death; one that fails keeps none of the others from being done."""
+        try:
+            step(*arguments)
+        except Exception:  # noqa: BLE001 - logged, and said above why nothing more
+            _log.exception("a step in the death of %s failed: %r", self.ref, step)
 
     def kill(self) -> bool:
         """End the actor here and now, whatever its thread is doing; the thread leaves when it next looks around."""

@@ -24,7 +24,7 @@ AUTO_SHUTDOWNS: Final = ("never", "any_significant", "all_significant")
 
 
 class History:
-    """The restarts of the last ``max_seconds``, of which ``max_restarts`` are allowed (V6)."""
+    """The restarts of the last ``max_seconds``, of which ``max_restarts`` are allowed."""
 
     def __init__(self, max_restarts: int, max_seconds: float) -> None:
         self.max_restarts, self.max_seconds = max_restarts, max_seconds
@@ -42,12 +42,12 @@ class History:
 
 
 def is_restarted(spec: ChildSpec, reason: object) -> bool:
-    """Tell whether a child that ended by itself is restarted (V4)."""
+    """Tell whether a child that ended by itself is restarted."""
     return spec.restart == "permanent" or (spec.restart == "transient" and not is_orderly(reason))
 
 
 def group(strategy: Strategy, children: Sequence[T], child: T) -> list[T]:
-    """Return the children that are restarted together with *child*, itself included, in start order (V5)."""
+    """Return the children that are restarted together with *child*, itself included, in start order."""
     if strategy == "one_for_one":
         return [child]
     first = 0 if strategy == "one_for_all" else children.index(child)
@@ -55,7 +55,7 @@ def group(strategy: Strategy, children: Sequence[T], child: T) -> list[T]:
 
 
 def shuts_down(auto_shutdown: AutoShutdown, *, significant: bool, others_left: bool) -> bool:
-    """Tell whether a child that ended for good by itself ends its supervisor (V15).
+    """Tell whether a child that ended for good by itself ends its supervisor.
 
     Args:
         significant: whether that child is.

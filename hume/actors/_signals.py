@@ -83,7 +83,7 @@ def is_orderly(reason: object) -> bool:
 def link(one: Mailbox, other: Mailbox) -> None:
     """Link two mailboxes: when one dies the other gets an exit signal. At most one link joins two of them.
 
-    Linking to a dead one sends a signal with reason "noproc" back (M9).
+    Linking to a dead one sends a signal with reason "noproc" back.
     """
     # Each table is changed under its own lock, one after the other, never both held. Should one side die in between,
     # add_link tells us, and the signal that it could not send goes out from here.

@@ -62,7 +62,7 @@ class Supervisor(SupervisorCore):
         max_seconds: float = 5.0,
         auto_shutdown: AutoShutdown = "never",
     ) -> None:
-        """Start the children, in order; when one fails to start, stop those before it, in reverse order (V2)."""
+        """Start the children, in order; when one fails to start, stop those before it, in reverse order."""
         one_of("strategy", strategy, STRATEGIES)
         one_of("auto_shutdown", auto_shutdown, AUTO_SHUTDOWNS)
         self._set_up(max_restarts, max_seconds)
@@ -84,7 +84,7 @@ class Supervisor(SupervisorCore):
             self._drop_if_temporary(child)
 
     def terminate(self, reason: Any) -> None:
-        """Stop the children in reverse start order, one after the other (V3)."""
+        """Stop the children in reverse start order, one after the other."""
         self._stop_children()
 
     # -- deaths

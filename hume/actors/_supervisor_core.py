@@ -114,14 +114,14 @@ class SupervisorCore(GenServer):
             self._running.pop(child.ref, None)  # when its Exit comes, it is nobody's
 
     def _stop_children(self) -> None:
-        """Stop the children in reverse start order, one after the other (V3)."""
+        """Stop the children in reverse start order, one after the other."""
         for child in reversed(list(self._children.values())):
             self._stop_child(child)
 
     # -- deaths
 
     def handle_info(self, message: Any) -> None:
-        """Take note of a child's death; ignore anybody else's (V16)."""
+        """Take note of a child's death; ignore anybody else's."""
         if not isinstance(message, Exit):
             super().handle_info(message)
         elif message.ref is not None and message.ref in self._running:
@@ -141,7 +141,7 @@ class SupervisorCore(GenServer):
             self._ended(child)
 
     def _plan_restart(self, child: Child, reason: object) -> None:
-        """Restart a child now, or when its backoff says; or give up, when there were too many restarts (V6)."""
+        """Restart a child now, or when its backoff says; or give up, when there were too many restarts."""
         backoff = child.spec.backoff
         allowed = backoff is not None or self._history.add(self.clock.monotonic())
         delay = 0.0 if backoff is None else backoff.delay(child.attempt, type(self).random)
@@ -164,7 +164,7 @@ class SupervisorCore(GenServer):
             self._restart(child)
 
     def _try_again(self, failed: StartFailed, child: Child) -> None:
-        """After a restart that failed: arrange for another try; what others ask comes in between (V7)."""
+        """After a restart that failed: arrange for another try; what others ask comes in between."""
         _log.warning("%s: %s", self, failed)
         child.turn("restarting")
         self.actor_inbox.put(Envelope(Retry(child, child.ticket, failed.__cause__)))

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from hume.errors import DecodeError
 from hume.stores._batch import check_count
+from hume.stores._codec import JSONCodec
 from hume.stores._event import POSITION, Event, new_event
 from hume.stores._event_store import DirectStore
 from hume.stores._selector import prefix as prefix_selector
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
-_PAGE: Final = 1000  # events that are fetched at once
+_PAGE: Final = 500  # events that are fetched at once
 _NEAR: Final = 2000  # events that are looked at one by one rather than by way of their streams
 _FEW: Final = 32  # streams that are merged; of more, or of a prefix with more, the log is read and the rest left out
 _ENDLESS: Final = b""  # after every text, as any blob is
@@ -180,7 +181,8 @@ class Reader(DirectStore):
 
     def _events(self, rows: list[Any], stream: Hashable = None) -> list[Event]:
         """Return what was stored as events: as many for each row as the upcasters make of it."""
-        origin, read = self._origin, self._codec.decode
+        origin = self._origin
+        read: Callable[[bytes], Sequence[Any]] = partial(self._codec.decode, "", 0)  # until a row says its type
         readers: dict[tuple[str, int], Callable[[bytes], Sequence[Any]]] = {}
         events: list[Event] = []
         add, at_utc = events.append, datetime.fromtimestamp
@@ -206,7 +208,8 @@ class Reader(DirectStore):
 
     def _reader(self, kind: str, version: int) -> Callable[[bytes], Sequence[Any]]:
         """Return what decodes events of a type: what the codec has for that, or else its `decode`."""
-        reader = getattr(self._codec, "reader", None)
+        # of a class derived from ours the `decode` counts, which it may have changed
+        reader = getattr(self._codec, "reader", None) if type(self._codec) is JSONCodec else None
         return partial(self._codec.decode, kind, version) if reader is None else reader(kind, version)
 
     def _undecodable(self, error: Exception, row: tuple[str, int, bytes], stream: Hashable, seq: int) -> DecodeError:
