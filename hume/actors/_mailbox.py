@@ -404,7 +404,7 @@ class Mailbox:
         try:
             step(*arguments)
         except Exception:  # noqa: BLE001 - logged, and said above why nothing more
-            _log.exception("a step in the death of %s failed: %r", self.ref, step)
+            _log.exception("%s died, and a step of its death failed: %r", self.ref, step)
 
     def kill(self) -> bool:
         """End the actor here and now, whatever its thread is doing; the thread leaves when it next looks around."""

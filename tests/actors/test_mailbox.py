@@ -455,7 +455,7 @@ def test_a_monitor_that_raises_disturbs_nobody(caplog: pytest.LogCaptureFixture)
     ref.actor_inbox.monitor(seen.put)
     kill(ref)
     assert next_of(seen).reason == "killed"
-    assert "a monitor of Probe" in caplog.text
+    assert "a step of its death failed" in caplog.text
 
 
 @pytest.mark.usefixtures("fast_switching")
