@@ -1,0 +1,57 @@
+"""A store in a file, for the tests of these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hume.stores import SQLiteEventStore, _sqlite_schema
+from hume.stores._sqlite_schema import Database
+from tests.stores.files import face
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    import pykka
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a store's file may be."""
+    return tmp_path / "events.db"
+
+
+@pytest.fixture
+def ref(path: Path) -> pykka.ActorRef[Any]:
+    """A store with a file."""
+    started: pykka.ActorRef[Any] = SQLiteEventStore.start(path)
+    return started
+
+
+@pytest.fixture
+def api(ref: pykka.ActorRef[Any]) -> Any:
+    """The methods of that store."""
+    return face(ref)
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect the COMMITs of stores that are started from here on."""
+    seen: list[str] = []
+
+    def connect(database: Database) -> sqlite3.Connection:
+        connection = plain(database)
+        connection.set_trace_callback(lambda sql: seen.append(sql) if sql == "COMMIT" else None)
+        return connection
+
+    plain = Database.connect
+    monkeypatch.setattr(Database, "connect", connect)
+    return seen
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have stores give up at once when their file is locked."""
+    monkeypatch.setattr(_sqlite_schema, "BUSY_TIMEOUT", 0.01)
