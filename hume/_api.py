@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hume import _bus
-from hume._projection import Await, Projection, Query, TakeSnapshot
+from hume._projection import Projection
+from hume._requests import Await, Query, TakeSnapshot
 from hume._snapshot import Snapshot
 from hume._view import Status, View, departed
 from hume.actors._calls import await_start, call_mailbox

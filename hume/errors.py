@@ -104,7 +104,8 @@ class ActorDead(HumeError, pykka.ActorDeadError):
     """
 
     def __init__(self, server: object, reason: object = "noproc") -> None:
-        self.server, self.reason = str(server), reason
+        self.server: str = str(server)
+        self.reason = reason
         why = "no actor has that name" if reason == "noproc" else f"exit reason: {reason}"
         super().__init__(f"{self.server} is not alive ({why})")
 
@@ -165,7 +166,7 @@ class MaxChildren(SupervisorError):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__(None)
-        self.args = (f"the supervisor has {limit} children, the most that max_children allows",)
+        self.args: tuple[Any, ...] = (f"the supervisor has {limit} children, the most that max_children allows",)
 
 
 class StartFailed(SupervisorError):
@@ -173,8 +174,8 @@ class StartFailed(SupervisorError):
 
     def __init__(self, child_id: Hashable, cause: BaseException) -> None:
         super().__init__(child_id)
-        self.args = (f"child {child_id!r} failed to start: {cause!r}",)
-        self.__cause__ = cause
+        self.args: tuple[Any, ...] = (f"child {child_id!r} failed to start: {cause!r}",)
+        self.__cause__: BaseException | None = cause
 
 
 class TableError(HumeError):
@@ -185,7 +186,8 @@ class NotOwner(TableError):
     """Only the table's owner may do that, and the caller is not (or no longer) the owner."""
 
     def __init__(self, table: Hashable, action: str, owner: object) -> None:
-        self.table, self.owner = table, str(owner)
+        self.table = table
+        self.owner: str = str(owner)
         super().__init__(f"table {table!r}: only its owner, {owner}, may {action}")
 
 
@@ -220,7 +222,9 @@ class EncodeError(CodecError):
     """
 
     def __init__(self, type_name: str, path: str, why: str) -> None:
-        self.type_name, self.path, self.why = type_name, path, why
+        self.type_name = type_name
+        self.path = path
+        self.why = why
         super().__init__(f"a payload of type {type_name} can't be encoded: {path} {why}")
 
 
@@ -233,8 +237,11 @@ class DecodeError(CodecError):
     def __init__(
         self, type_name: str, version: int, why: str, *, stream: Hashable = None, seq: int | None = None
     ) -> None:
-        self.type_name, self.version, self.why = type_name, version, why
-        self.stream, self.seq = stream, seq
+        self.type_name = type_name
+        self.version = version
+        self.why = why
+        self.stream = stream
+        self.seq = seq
         place = "" if seq is None else f"event {seq} of stream {stream!r}: "
         super().__init__(f"{place}event type {type_name!r}, version {version}: {why}")
 
@@ -260,7 +267,9 @@ class UnexpectedSequence(HumeError):
     """The stream's last number is not the expected one; nothing was appended."""
 
     def __init__(self, stream: Hashable, expected: object, actual: int) -> None:
-        self.stream, self.expected, self.actual = stream, expected, actual
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
         super().__init__(f"stream {stream!r} is at {actual}, expected {expected}; read it again and retry")
 
 
@@ -268,7 +277,8 @@ class IdConflict(HumeError):
     """An event's id is in the stream already, with another payload, or without the rest of its batch."""
 
     def __init__(self, stream: Hashable, event_id: object, *, known: bool) -> None:
-        self.stream, self.id = stream, event_id
+        self.stream = stream
+        self.id = event_id
         why = "is there with another payload" if known else "is new, while others of its batch are there"
         super().__init__(f"stream {stream!r}: id {event_id} {why}; nothing was appended")
 
@@ -280,7 +290,7 @@ class StorageFailed(HumeError):
     """
 
     def __init__(self, path: object, doing: str, why: str) -> None:
-        self.path = str(path)
+        self.path: str = str(path)
         super().__init__(f"{self.path}: can't {doing}: {why}")
 
 
@@ -288,7 +298,8 @@ class UnknownEvent(HumeError):
     """No clause of the projection handles the event: ``payload``."""
 
     def __init__(self, projection: str, payload: object, hint: str = "") -> None:
-        self.projection, self.payload = projection, payload
+        self.projection = projection
+        self.payload = payload
         super().__init__(f"{projection} does not handle {payload!r}{hint}")
 
 
@@ -296,5 +307,6 @@ class StaleEvent(HumeError):
     """The event's number, ``seq``, is not above the snapshot's, ``at``: it has been applied already."""
 
     def __init__(self, seq: int, at: int) -> None:
-        self.seq, self.at = seq, at
+        self.seq = seq
+        self.at = at
         super().__init__(f"event {seq} has been applied already: the snapshot is at {at}")

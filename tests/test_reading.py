@@ -9,7 +9,7 @@ import pytest
 from pykka._envelope import Envelope
 
 import hume
-from hume._projection import Await
+from hume._requests import Await
 from hume._snapshot import Snapshot
 from hume.actors import GenServer, Reply
 from tests.helpers import LIMIT, Gate, all_at_once, eventually, gone, in_thread, waiting

@@ -48,7 +48,8 @@ class Stop(Exception):
 
     def __init__(self, reason: object = NORMAL, reply: object = NO_REPLY) -> None:
         super().__init__(reason)
-        self.reason, self.reply = reason, reply
+        self.reason = reason
+        self.reply = reply
 
 
 class GenServer(pykka.ThreadingActor):
@@ -82,10 +83,10 @@ class GenServer(pykka.ThreadingActor):
     trap_exit: bool = False  # whether exit signals arrive as Exit in handle_info instead of ending this server
     actor_inbox: Mailbox  # pyright: ignore[reportIncompatibleVariableOverride] - made by _create_actor_inbox below
 
-    call = staticmethod(_calls.call)
-    cast = staticmethod(_calls.cast)
-    send = staticmethod(_calls.send)
-    reply = staticmethod(_calls.reply)
+    call: Final = staticmethod(_calls.call)
+    cast: Final = staticmethod(_calls.cast)
+    send: Final = staticmethod(_calls.send)
+    reply: Final = staticmethod(_calls.reply)
 
     # -- callbacks
 

@@ -125,8 +125,9 @@ class Timer:
     __slots__ = ("_clock", "_open", "due", "message")
 
     def __init__(self, clock: Clock, delay: float, message: object) -> None:
-        self._clock, self.due = clock, clock.monotonic() + delay
-        self.message = message
+        self._clock = clock
+        self.due: float = clock.monotonic() + delay
+        self.message: object = message
         self._open = [True]
 
     def cancel(self) -> float | None:
@@ -200,18 +201,18 @@ class Mailbox:
         self._tables: dict[Table, None] = {}
         self._timers: list[tuple[float, int, Timer]] = []  # a heap; owner only
         self._ticket = itertools.count()
-        self.alive = True
+        self.alive: bool = True
         self.reason: object = None  # as long as nobody has begun to end it
         self.thread: threading.Thread | None = None
         self.parent: Mailbox | None = None
         self.pending: dict[Reply, object] = {}  # answers that somebody waits for, with the messages
         self.signals: deque[ExitSignal] = deque()  # exit signals that the owner has not acted upon
-        self.started = Reply()  # how init ended: True, False (it raised Ignore), or its error
-        self.stopping = False  # a stop has been asked for
+        self.started: Reply = Reply()  # how init ended: True, False (it raised Ignore), or its error
+        self.stopping: bool = False  # a stop has been asked for
         # whose answer the owner waits for, and where it will be (None: for the other's end): finds rings of calls
         self.waiting_on: tuple[Mailbox, Reply | None] | None = None
         self.name: Hashable = None  # that it was started with
-        self.began = 0.0  # when, by its clock
+        self.began: float = 0.0  # when, by its clock
         self.face: Any = None  # what other threads may use of this actor without a message
         self.clock: Clock = SYSTEM_CLOCK
 

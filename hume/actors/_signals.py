@@ -67,7 +67,8 @@ class ExitSignal:
     __slots__ = ("reason", "source")
 
     def __init__(self, source: Mailbox | None, reason: object) -> None:
-        self.source, self.reason = source, reason
+        self.source: Mailbox | None = source
+        self.reason: object = reason
 
     def __repr__(self) -> str:
         return f"ExitSignal({self.source}, {self.reason!r})"

@@ -79,7 +79,9 @@ class Table(Mapping[Hashable, Any]):
     ) -> None:
         one_of("Table access", access, ("public", "protected", "private"))
         hash(name)  # here, where nothing of the table is in anybody's hands
-        self.name, self.access, self.epoch = name, access, 1
+        self.name = name
+        self.access = access
+        self.epoch: int = 1
         self._heir, self._heir_data, self._copier = _checked_heir(heir), heir_data, copier
         self._rows: dict[Hashable, Any] = {}
         self._latch, self._fork = allocate_lock(), _forks

@@ -85,11 +85,12 @@ class Batch:
     ) -> None:
         check_stream(stream)
         check_expect_seq(expect_seq)
-        self.stream, self.expect_seq = stream, expect_seq
-        self.shareable = True  # threads may get the very objects
-        self.payloads = [self._kept(payload) for payload in _several(payloads)]
-        self.ids = None if ids is None else _checked_ids(ids, len(self.payloads))
-        self.metadata = _inherited(None if metadata is None else _checked_metadata(metadata))
+        self.stream: Hashable = stream
+        self.expect_seq: object = expect_seq
+        self.shareable: bool = True  # threads may get the very objects
+        self.payloads: list[Any] = [self._kept(payload) for payload in _several(payloads)]
+        self.ids: list[UUID] | None = None if ids is None else _checked_ids(ids, len(self.payloads))
+        self.metadata: dict[str, Any] | None = _inherited(None if metadata is None else _checked_metadata(metadata))
 
     def _kept(self, payload: Any) -> Any:
         """Return the payload as the log keeps it: itself if it can't be changed, or a copy."""

@@ -27,7 +27,7 @@ class Origin:
     __slots__ = ("uuid",)
 
     def __init__(self, log_id: uuid.UUID | None = None) -> None:
-        self.uuid = uuid.uuid4() if log_id is None else log_id
+        self.uuid: uuid.UUID = uuid.uuid4() if log_id is None else log_id
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Origin) and other.uuid == self.uuid

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-import logging
-import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from pykka._envelope import Envelope
-
-from hume import _bus, telemetry
+from hume import telemetry
 from hume.actors._calls import call_mailbox
 from hume.actors._gen_server import GenServer
 from hume.actors._mailbox import Mailbox, Reply, current
-from hume.errors import ActorDead, StorageFailed
+from hume.errors import ActorDead
 from hume.stores._codec import Codec, JSONCodec
+from hume.stores._sqlite_commit import Committer
 from hume.stores._sqlite_pool import Pool
 from hume.stores._sqlite_read import Reader
 from hume.stores._sqlite_schema import Database, Durability
 from hume.stores._sqlite_snapshots import SaveSnapshot, SQLiteSnapshotStore
-from hume.stores._sqlite_write import MAX_PAYLOAD, Append, EncodedBatch, LogOrigin, Transaction, Work
+from hume.stores._sqlite_write import MAX_PAYLOAD, Append, EncodedBatch, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -32,13 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SQLiteEventStore", "SQLiteSnapshotStore"]
 
-_log = logging.getLogger("hume.stores")
-
 _APPEND: Final = ("hume", "store", "append")
 _POLL_AFTER: Final = 0.025  # seconds between two looks for what other processes wrote
 _ANSWER_WITHIN: Final = 120.0  # seconds; the wait for another process's lock and a slow disk are well below
 _MAX_PAYLOAD: Final = 16 * 2**20  # bytes, unless a store is started with another limit
-_GREW: Final = "SELECT name FROM streams WHERE id IN (SELECT stream FROM events WHERE position > ? AND position <= ?)"
 
 
 class _Poll:
@@ -46,10 +39,6 @@ class _Poll:
 
 
 _POLL: Final = _Poll()
-
-
-class _Killed(Exception):
-    """The store was killed while it wrote: what it wrote is undone, and its callers have been told of its death."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +51,13 @@ class _Settings:
 
 
 class Journal(Reader):
-    """The store's methods, for any thread: reads run where they are called, an append is a message to the actor."""
+    """The store's methods, for any thread: reads run where they are called, and appends where nobody has to wait."""
 
-    __slots__ = ("_mailbox", "_max_payload", "_run_here", "snapshots")
+    __slots__ = ("_committer", "_mailbox", "_max_payload", "snapshots")
 
-    def __init__(self, actor: SQLiteEventStore, readers: Pool, origin: LogOrigin, settings: _Settings) -> None:
-        super().__init__(readers, origin, settings.codec)
-        self._mailbox, self._max_payload, self._run_here = actor.actor_inbox, settings.max_payload, actor.run_here
+    def __init__(self, mailbox: Mailbox, committer: Committer, readers: Pool, settings: _Settings) -> None:
+        super().__init__(readers, committer.origin, settings.codec)
+        self._mailbox, self._committer, self._max_payload = mailbox, committer, settings.max_payload
         self.snapshots = SQLiteSnapshotStore.of(settings.database, settings.codec, self._send)
 
     def append(
@@ -111,9 +100,15 @@ class Journal(Reader):
         return [seq for seq, _ in answers]
 
     def _store(self, work: Work) -> Any:
-        if current() is self._mailbox:  # through a proxy; a message to itself it would never see
-            return self._run_here(work)
-        return call_mailbox(self._mailbox, work, _ANSWER_WITHIN)
+        me = current()
+        if me is not None and not me.alive:
+            raise me.dead_error()  # a killed actor's thread writes nowhere
+        if me is self._mailbox:  # through a proxy; a message to itself it would never see
+            reply: Reply | None = Reply()
+            self._committer.do(work, reply)
+        else:
+            reply = self._committer.do_here(work)
+        return call_mailbox(self._mailbox, work, _ANSWER_WITHIN) if reply is None else reply.get()
 
     def _send(self, work: SaveSnapshot) -> bool:
         """Have the actor save a snapshot, in turn with its appends; return `False` when it is dead."""
@@ -200,95 +195,24 @@ class SQLiteEventStore(GenServer):
     def init(self, settings: _Settings) -> None:
         """Open the file."""
         mailbox, database = self.actor_inbox, settings.database
-        self._codec, self._failing = settings.codec, False
-        self._writer = Pool(database, database.connect, lambda: _check_alive(mailbox), single=True)
-        readers = self._writer
+        readers = writer = Pool(database, database.connect, lambda: _check_alive(mailbox), single=True)
         if not database.in_memory:
             readers = Pool(database, database.connect_to_read, lambda: _check_alive(mailbox))
         _at_death(mailbox, readers.close)
-        _at_death(mailbox, self._writer.close)  # last, when it can put the file in order
-        with self._writer.lend("open it") as connection:
-            self._seen: int = connection.execute("SELECT max(position) FROM events").fetchone()[0] or 0
-            self._data_version = _data_version(connection)
-        self._origin = LogOrigin(database.log_id)
-        self._journal = Journal(self, readers, self._origin, settings)
+        _at_death(mailbox, writer.close)  # last, when it can put the file in order
+        self._committer = Committer(writer, settings.codec, mailbox)
+        self._journal = Journal(mailbox, self._committer, readers, settings)
         _at_death(mailbox, self._journal.snapshots.release)
         mailbox.face = self._journal
         if not database.in_memory:
             self.send_after(_POLL_AFTER, _POLL)
 
     def _on_work(self, work: Work, reply: Reply | None) -> None:
-        self._write([Envelope(work, reply)])
-
-    def run_here(self, work: Work) -> Any:
-        """Do one work and return its answer; for this thread alone."""
-        reply = Reply()
-        self._write([Envelope(work, reply)])
-        return reply.get(timeout=0)
-
-    def _write(self, group: list[Envelope[Any]]) -> None:
-        """Do all works that wait, in one transaction, and then answer each."""
-        taken = list(group)
-        answers: list[tuple[Reply, Any, Exception | None]] = []
-        try:
-            with self._writer.lend("write to it; nothing was stored") as connection:
-                connection.execute("BEGIN IMMEDIATE")  # so that nobody, in any process, can come in between
-                transaction = Transaction(connection, self._origin, self._codec, self.clock)
-                while group:
-                    answers += [_run(envelope, transaction) for envelope in group if _is_awaited(envelope)]
-                    group = self.actor_inbox.take_waiting(Work)  # who came while we wrote
-                    taken += group
-                grown = self._grown(connection, transaction.began_at)
-                _check_not_killed(self.actor_inbox)
-                connection.execute("COMMIT")
-        except _Killed:
-            return
-        except StorageFailed as error:
-            # those too that came meanwhile: they are not to wait, one after the other, for the same failure
-            self._refuse([*taken, *self.actor_inbox.take_waiting(Work)], error)
-            return
-        self._seen = transaction.position
-        for reply, value, failure in answers:
-            if failure is None:
-                reply.set(value)
-            else:
-                reply.fail(failure)
-        for stream in grown:
-            _bus.tell(stream)
-
-    @staticmethod
-    def _refuse(group: list[Envelope[Any]], error: StorageFailed) -> None:
-        _log.warning("%s", error)
-        for envelope in group:
-            own = copy.copy(error)  # each caller's own, for to raise an error changes it
-            own.__cause__ = error.__cause__
-            cast("Reply", envelope.reply_to).fail(own)
-
-    # -- what other processes wrote
+        self._committer.do(work, reply)
 
     def _on_poll(self, _poll: _Poll, _reply: Reply | None) -> None:
         self.send_after(_POLL_AFTER, _POLL)
-        try:
-            with self._writer.lend("look for new events") as connection:
-                version = _data_version(connection)  # raised by every transaction but this connection's own
-                if version == self._data_version:
-                    return
-                last: int = connection.execute("SELECT max(position) FROM events").fetchone()[0] or 0
-                grown = self._grown(connection, last)
-        except StorageFailed as error:
-            if not self._failing:  # said once, and not forty times a second
-                _log.warning("%s", error)
-            self._failing = True
-            return
-        self._seen, self._data_version, self._failing = last, version, False
-        for stream in grown:
-            _bus.tell(stream)
-
-    def _grown(self, connection: sqlite3.Connection, last: int) -> list[str]:
-        """Return the streams that others have appended to since this store last looked, up to position *last*."""
-        if last <= self._seen:
-            return []
-        return [name for (name,) in connection.execute(_GREW, (self._seen, last))]
+        self._committer.look()
 
     _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
         **GenServer._handlers,
@@ -365,33 +289,9 @@ def _checked(
     return _Settings(Database(path, durability), JSONCodec() if codec is None else codec, max_payload)
 
 
-def _run(envelope: Envelope[Any], transaction: Transaction) -> tuple[Reply, Any, Exception | None]:
-    reply = cast("Reply", envelope.reply_to)
-    try:
-        return reply, envelope.message.run(transaction), None
-    except sqlite3.Error:
-        raise  # the transaction is lost
-    except Exception as error:  # noqa: BLE001 - a refused work, or a codec's error in looking at an id: this caller's alone
-        return reply, None, error
-
-
-def _is_awaited(envelope: Envelope[Any]) -> bool:
-    return envelope.reply_to is not None and not cast("Reply", envelope.reply_to).done()
-
-
-def _data_version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
-    return version
-
-
 def _check_alive(mailbox: Mailbox) -> None:
     if not mailbox.alive:
         raise mailbox.dead_error()
-
-
-def _check_not_killed(mailbox: Mailbox) -> None:
-    if not mailbox.alive:
-        raise _Killed
 
 
 def _at_death(mailbox: Mailbox, release: Callable[[], object]) -> None:

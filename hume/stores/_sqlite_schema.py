@@ -62,8 +62,8 @@ class Database:
     """
 
     def __init__(self, path: str | Path, durability: Durability = "full") -> None:
-        self.in_memory = str(path) == ":memory:"
-        self.path = _checked_path(path)
+        self.in_memory: bool = str(path) == ":memory:"
+        self.path: Path = _checked_path(path)
         if durability not in get_args(Durability):
             msg = f"durability must be 'full' or 'normal', not {durability!r}"
             raise ValueError(msg)

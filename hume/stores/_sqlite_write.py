@@ -18,13 +18,25 @@ if TYPE_CHECKING:
     from hume.actors._clock import Clock
     from hume.stores._codec import Codec, Encoded
 
-__all__ = ["EPOCH", "MAX_PAYLOAD", "Append", "EncodedBatch", "LogOrigin", "Transaction", "Work", "check_durable_stream"]
+__all__ = [
+    "EPOCH",
+    "MAX_PAYLOAD",
+    "Append",
+    "EncodedBatch",
+    "Known",
+    "LogOrigin",
+    "Transaction",
+    "Work",
+    "check_durable_stream",
+]
 
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MAX_PAYLOAD: Final = 500_000_000  # bytes; SQLite itself allows a row a thousand million
 
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
 _LOG_BITS: Final = ((1 << 64) - 1) << 64 & ~(0xF << 76)  # the upper half of a UUID, without its version
+
+_MOST_STREAMS: Final = 10_000  # that a writer keeps in mind
 
 _SELECT_STREAM: Final = "SELECT id, (SELECT max(seq) FROM events WHERE stream = streams.id) FROM streams WHERE name = ?"
 _INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -97,9 +109,10 @@ class EncodedBatch(Batch):
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         check_durable_stream(stream)
-        self.codec, self.max_payload = codec, max_payload
+        self.codec: Codec = codec
+        self.max_payload: int = max_payload
         super().__init__(stream, payloads, expect_seq, ids, metadata)
-        self.encoded_metadata = None
+        self.encoded_metadata: bytes | None = None
         if self.metadata is not None:
             self.encoded_metadata = self._refused("metadata", codec.encode(self.metadata)).data
 
@@ -120,24 +133,52 @@ class EncodedBatch(Batch):
         return encoded
 
 
+class Known:
+    """What a writer knows of the log from its last transaction: good as long as nobody else has written."""
+
+    __slots__ = ("_connection", "_version", "position", "streams")
+
+    def __init__(self) -> None:
+        self.position = 0  # the last one
+        self.streams: dict[str, tuple[int | None, int]] = {}  # of each its row, if any, and its last number
+        self.forget()
+
+    def forget(self) -> None:
+        """Know nothing, after a transaction that was not committed."""
+        self._connection: sqlite3.Connection | None = None
+        self._version = 0
+
+    def look(self, connection: sqlite3.Connection) -> None:
+        """Look again if anybody else has written; in a transaction, this holds to its end."""
+        version: int = connection.execute("PRAGMA data_version").fetchone()[0]  # raised by any connection but this one
+        if version != self._version or connection is not self._connection:
+            self.look_again(connection)
+            self._version, self._connection = version, connection
+        elif len(self.streams) > _MOST_STREAMS:
+            self.streams.clear()
+
+    def look_again(self, connection: sqlite3.Connection) -> None:
+        """Look again in any case."""
+        self.streams.clear()
+        self.position = connection.execute("SELECT max(position) FROM events").fetchone()[0] or 0
+
+
 class Transaction:
-    """A write transaction that has begun, and what is known of the log in it. The store actor's thread only."""
+    """A write transaction that has begun; for the thread that writes."""
 
-    def __init__(self, connection: sqlite3.Connection, origin: LogOrigin, codec: Codec, clock: Clock) -> None:
-        self.connection, self._origin, self._codec = connection, origin, codec
+    def __init__(
+        self, connection: sqlite3.Connection, known: Known, origin: LogOrigin, codec: Codec, clock: Clock
+    ) -> None:
+        self.connection, self.known = connection, known
+        self._origin, self._codec = origin, codec
         self._recorded_at = (clock.utcnow() - EPOCH) // _MICROSECOND
-        self._streams: dict[str, tuple[int | None, int]] = {}  # each one's row, if any, and last number
-        self.began_at = self.position = self._last_position()
-
-    def _last_position(self) -> int:
-        return self.connection.execute("SELECT max(position) FROM events").fetchone()[0] or 0
 
     def stream(self, name: str) -> tuple[int | None, int]:
         """Return a stream's row, `None` if it has none, and its last number."""
-        found = self._streams.get(name)
+        streams = self.known.streams
+        found = streams.get(name)
         if found is None:
-            found = self.connection.execute(_SELECT_STREAM, (name,)).fetchone() or (None, 0)
-            self._streams[name] = found
+            found = streams[name] = self.connection.execute(_SELECT_STREAM, (name,)).fetchone() or (None, 0)
         return found
 
     def append(self, batch: EncodedBatch) -> tuple[int, bool]:
@@ -161,18 +202,18 @@ class Transaction:
         if row is None:
             row = self.connection.execute("INSERT INTO streams (name) VALUES (?)", (name,)).lastrowid
         self._insert(batch, row, last)
-        self._streams[name] = row, last + len(batch.payloads)
+        self.known.streams[name] = row, last + len(batch.payloads)
         return last + len(batch.payloads), True
 
     def _insert(self, batch: EncodedBatch, row: int | None, seq: int) -> None:
         metadata, recorded_at = batch.encoded_metadata, self._recorded_at
-        places = zip(count(self.position + 1), count(seq + 1), batch.payloads, batch.ids or repeat(None))
+        places = zip(count(self.known.position + 1), count(seq + 1), batch.payloads, batch.ids or repeat(None))
         rows = [
             (position, row, number, *payload, metadata, recorded_at, None if one is None else one.bytes)
             for position, number, payload, one in places
         ]
         self.connection.executemany(_INSERT, rows)
-        self.position += len(rows)
+        self.known.position += len(rows)
 
     def _appended_before(self, batch: EncodedBatch, row: int) -> int | None:
         """Return the last number of a batch whose ids are all known; `None` if none is."""
@@ -194,11 +235,6 @@ class Transaction:
     def _same(self, there: tuple[str, int, bytes], given: Encoded) -> bool:
         # The bytes may differ though the payloads are equal: a dict has no order, and an old event has an old version.
         return there == tuple(given) or self._codec.decode(*there) == self._codec.decode(*given)
-
-    def look_again(self) -> None:
-        """Forget what is known of the log, after a part of the transaction was undone."""
-        self._streams.clear()
-        self.position = self._last_position()
 
 
 class Work:
@@ -234,7 +270,7 @@ class Append(Work):
             raise
         except Exception:
             connection.execute("ROLLBACK TO batches")
-            transaction.look_again()
+            transaction.known.look_again(connection)
             raise
         finally:
             if connection.in_transaction:  # SQLite may have ended it, for an error of its own

@@ -1,0 +1,382 @@
+"""What a store in a file is for: processes that die, and disks that fail. Real ones of both."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import sqlite3
+import subprocess
+import tempfile
+from collections import Counter
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+import hume
+from hume.errors import StorageFailed
+from hume.stores import SQLiteEventStore, _sqlite_schema
+from hume.stores._event_store import resolve
+from tests.helpers import LIMIT
+from tests.stores.files import line_of, program, result, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KILLS = 50  # each way
+PER_STREAM = hume.prefix("s")
+
+
+# -- a writer killed with -9
+
+# A process that has loaded everything forks a writer for each line that it gets, and says so when that is dead.
+NURSERY = """
+import os, sys, threading
+
+import hume
+from hume.stores import SQLiteEventStore
+from hume.stores._event_store import resolve
+
+path, threads = sys.argv[1], int(sys.argv[2])
+
+
+class Totals(hume.Projection, snapshot_every=1):
+    def init_state(self, projection):
+        return {}
+
+    def handle_recorded(self, event, state):
+        return {**state, event.stream: state.get(event.stream, 0) + event.payload["number"]}
+
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # whole, whoever else writes
+
+
+def write(api, thread):
+    stream = f"s{thread}"
+    number = api.last_seq(stream)
+    while True:
+        size = number % 4 + 1
+        batch = [{"number": number, "left": left} for left in reversed(range(size))]
+        if number % 3:
+            seq = hume.publish_many(ref, stream, batch)
+            say("ack", stream, seq, number)
+        else:
+            seqs = api.append_many([(stream, batch, None), ("shared", batch, None)])
+            say("ack", stream, seqs[0], number)
+            say("ack", "shared", seqs[1], number)
+        number += 1
+
+
+for _ in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        ref = SQLiteEventStore.start(path)
+        hume.start(Totals, stream=hume.prefix("s"), projection="totals", store=ref)
+        say("writing", os.getpid())
+        for thread in range(threads):
+            threading.Thread(target=write, args=(resolve(ref), thread), daemon=True).start()
+        threading.Event().wait(60)
+        os._exit(1)
+    os.waitpid(pid, 0)
+    say("dead", pid)
+"""
+
+
+class Totals(hume.Projection[dict[str, int]]):
+    """As the writers'."""
+
+    def init_state(self, projection: Any) -> dict[str, int]:
+        return {}
+
+    def handle_recorded(self, event: hume.Event, state: dict[str, int]) -> dict[str, int]:
+        stream = str(event.stream)
+        return {**state, stream: state.get(stream, 0) + int(event.payload["number"])}
+
+
+class Ack(NamedTuple):
+    """What a writer has been told is stored."""
+
+    stream: str
+    seq: int
+    number: int
+
+
+def killed_after(nursery: subprocess.Popen[str], acks: int) -> list[Ack]:
+    """Have a writer start and be killed once it has had some acknowledgements; return all that it had."""
+    tell(nursery, "go")
+    seen: list[Ack] = []
+    pid = 0
+    while line := line_of(nursery):
+        what, *rest = line.split()
+        if what == "dead":
+            return seen
+        if what == "writing":
+            pid = int(rest[0])
+        else:
+            seen.append(Ack(rest[0], int(rest[1]), int(rest[2])))
+        if pid and len(seen) >= acks:
+            os.kill(pid, signal.SIGKILL)
+            pid = 0
+    msg = "the nursery is gone"
+    raise AssertionError(msg)
+
+
+class Check:
+    """Looks at what each killed writer left, with nothing of ours between it and the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.last: Counter[str] = Counter()  # each stream's last number
+        self.position = 0
+        self.open: dict[str, int] = {}  # how many events of a stream's last batch are still to come
+        self.totals: Counter[str] = Counter()
+        self.stored: dict[tuple[str, int], int] = {}
+
+    def __call__(self, acks: list[Ack]) -> None:
+        """Read on from where the last look ended: no gap, no half batch, everything acknowledged."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            sql = "SELECT position, name, seq, data FROM events JOIN streams ON streams.id = stream WHERE position > ?"
+            for position, stream, seq, data in connection.execute(f"{sql} ORDER BY position", (self.position,)):
+                self._event(position, stream, seq, json.loads(data))
+        assert set(self.open.values()) <= {0}
+        for ack in acks:
+            assert self.stored[ack.stream, ack.seq] == ack.number
+
+    def _event(self, position: int, stream: str, seq: int, payload: dict[str, int]) -> None:
+        assert (position, seq) == (self.position + 1, self.last[stream] + 1)
+        assert payload["left"] == (self.open.get(stream) or payload["number"] % 4 + 1) - 1
+        self.position, self.last[stream], self.open[stream] = position, seq, payload["left"]
+        self.totals[stream] += payload["number"]
+        self.stored[stream, seq] = payload["number"]
+
+    def projection(self) -> bool:
+        """Compare a projection, from its snapshot on, with the plain fold; return whether there was a snapshot."""
+        ref = SQLiteEventStore.start(self.path)
+        follower = hume.start(Totals, stream=PER_STREAM, projection="totals", store=ref)
+        assert hume.state(follower, timeout=LIMIT) == self.totals
+        snapshot = resolve(ref).snapshots.last_snapshot("totals")  # type: ignore[attr-defined]  # a SQLiteEventStore's
+        hume.kill(follower)  # which saves nothing: the snapshots are to be the writers'
+        hume.stop(ref)
+        return snapshot is not None
+
+
+@pytest.mark.parametrize("threads", [1, 8], ids=["single commits", "group commits"])
+def test_a_writer_killed_at_random_moments_loses_nothing_that_was_acknowledged(path: Path, threads: int) -> None:
+    check, chance = Check(path), random.Random(threads)  # noqa: S311 - the same test every time
+    snapshots = 0
+    with program(NURSERY, path, threads) as nursery:
+        try:
+            for kill in range(KILLS):
+                check(killed_after(nursery, chance.randrange(4 * threads)))
+                if kill % 10 == 9:
+                    snapshots += check.projection()
+        finally:
+            nursery.kill()
+    assert check.position > KILLS
+    assert snapshots
+
+
+# -- a disk that is full
+
+
+@contextmanager
+def small_disk() -> Iterator[tuple[Path, Any]]:
+    """Yield a folder, and what fills its disk for a while: that of a tmpfs, or up to a limit if none may be made."""
+    with tempfile.TemporaryDirectory() as folder:
+        mounted = os.geteuid() == 0 and _run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder) == 0
+        try:
+            yield Path(folder), (_filled if mounted else _limited)
+        finally:
+            if mounted:
+                _run("umount", "-l", folder)
+
+
+def _run(*command: str) -> int:
+    return subprocess.run(command, capture_output=True, check=False, timeout=LIMIT).returncode  # noqa: S603 - ours
+
+
+@contextmanager
+def _filled(folder: Path) -> Iterator[None]:
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (4096, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+    yield
+    filler.unlink()
+
+
+@contextmanager
+def _limited(folder: Path) -> Iterator[None]:
+    largest = max(file.stat().st_size for file in folder.iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def fails_and_then_succeeds(api: Any, full: Any, reason: str) -> None:
+    """Check that appends fail while the disk is full, that nothing is lost, and that they succeed when it is not."""
+    large = ["x" * 100_000] * 3
+    api.append("s", ["before"])
+    with full:
+        for _ in range(3):
+            with pytest.raises(StorageFailed, match=reason) as caught:
+                api.append("s", large)
+            assert isinstance(caught.value.__cause__, sqlite3.Error)
+        assert (api.last_seq("s"), api.last_position()) == (1, 1)
+        assert [event.payload for event in api.events("s")] == ["before"]
+    assert api.append("s", large, 1) == 4
+    assert [event.position for event in api.all_events()] == [1, 2, 3, 4]
+
+
+def test_a_full_disk_is_a_clear_error_and_the_store_is_usable_when_there_is_room() -> None:
+    with small_disk() as (folder, full):
+        ref = SQLiteEventStore.start(folder / "events.db")
+        fails_and_then_succeeds(resolve(ref), full(folder), "is full|disk I/O error")
+        hume.stop(ref)
+
+
+def test_a_full_quota_is_a_clear_error_and_the_store_is_usable_when_it_is_raised(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = 1_000_000
+    made: list[sqlite3.Connection] = []
+
+    def connect(database: Any) -> sqlite3.Connection:
+        connection = plain(database)
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        made.append(connection)
+        return connection
+
+    @contextmanager
+    def full() -> Iterator[None]:
+        nonlocal pages
+        pages = 20
+        made[-1].execute(f"PRAGMA max_page_count = {pages}")
+        yield
+        pages = 1_000_000
+        made[-1].close()  # the next one has the new limit
+
+    plain = _sqlite_schema.Database.connect
+    monkeypatch.setattr(_sqlite_schema.Database, "connect", connect)
+    api: Any = resolve(SQLiteEventStore.start(path))
+    fails_and_then_succeeds(api, full(), "disk is full.*make room and try again")
+
+
+# -- a file that may not be written
+
+READ_ONLY = """
+import json, os, sys
+import hume
+from hume.errors import StorageFailed
+from hume.stores import SQLiteEventStore
+from hume.stores._event_store import resolve
+import hume.stores._sqlite, msgspec, encodings.idna
+
+if os.geteuid() == 0:
+    os.setegid(65534)
+    os.seteuid(65534)  # root may write everything
+path, said = sys.argv[1], []
+for mode in (0o644, 0o444, 0o644):
+    if os.path.exists(path):
+        os.chmod(path, mode)
+    try:
+        ref = SQLiteEventStore.start(path)
+    except StorageFailed as error:
+        said.append(str(error))
+    else:
+        said.append(resolve(ref).append("s", [mode]))
+        hume.stop(ref)
+print(json.dumps(said))
+"""
+
+
+def test_a_file_that_may_not_be_written_is_a_clear_error_and_usable_when_it_may_again() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        path = f"{folder}/events.db"
+        said = result(program(READ_ONLY, path))
+    assert said == [1, f"{path}: can't open it: it may not be written: look at its permissions", 2]
+
+
+# -- a file that is damaged
+
+
+def test_a_truncated_file_is_a_clear_error_and_its_copy_is_usable(path: Path) -> None:
+    ref = SQLiteEventStore.start(path)
+    resolve(ref).append("s", ["x" * 1000] * 100)
+    hume.stop(ref)
+    whole = path.read_bytes()
+    for size in (len(whole) // 2, 4096, 1000, 50):
+        path.write_bytes(whole[:size])
+        with pytest.raises(StorageFailed, match=f"{path}: can't open it: ") as caught:
+            SQLiteEventStore.start(path)
+        assert isinstance(caught.value.__cause__, sqlite3.Error)
+        assert path.read_bytes() == whole[:size]
+    path.write_bytes(whole)
+    assert resolve(SQLiteEventStore.start(path)).append("s", ["y"]) == 101
+
+
+def test_a_file_truncated_in_use_is_a_clear_error_and_the_store_is_usable_when_it_is_whole(path: Path) -> None:
+    ref = SQLiteEventStore.start(path)
+    resolve(ref).append("s", ["x" * 1000] * 5000)
+    hume.stop(ref)  # so that all stands in the file itself
+    api: Any = resolve(SQLiteEventStore.start(path))
+    whole = path.read_bytes()
+    os.truncate(path, len(whole) // 2)
+    for read in (partial(api.events, "s"), api.all_events):
+        with pytest.raises(StorageFailed, match="can't read events"):
+            list(read())
+    with path.open("r+b") as file:
+        file.write(whole)
+    assert len(list(api.events("s"))) == len(list(api.all_events())) == 5000
+    assert api.append("s", ["y"]) == 5001
+
+
+def test_a_file_that_is_gone_is_a_clear_error_and_no_new_one_is_made(path: Path) -> None:
+    ref = SQLiteEventStore.start(path)
+    database = _sqlite_schema.Database(path)
+    database.connect().close()
+    hume.stop(ref)
+    path.unlink()
+    with pytest.raises(StorageFailed, match="the file is gone; bring it back"):
+        database.connect()
+    assert not path.exists()
+    resolve(SQLiteEventStore.start(path)).append("s", ["a"])
+    with pytest.raises(StorageFailed, match="another log has taken its place"):
+        database.connect()
+
+
+# -- a file that another process has locked
+
+LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_file_that_another_process_has_locked_is_a_clear_error_and_usable_when_it_is_free(path: Path) -> None:
+    api: Any = resolve(SQLiteEventStore.start(path))
+    api.append("s", ["before"])
+    with program(LOCK, path) as locker:
+        assert line_of(locker) == "locked\n"
+        with pytest.raises(StorageFailed, match=r"nothing was stored.*another process keeps it locked; try again"):
+            api.append("s", ["refused"])
+        assert [event.payload for event in api.events("s")] == ["before"]
+        locker.kill()  # the lock goes with its process
+        locker.wait(LIMIT)
+    assert api.append("s", ["after"]) == 2
