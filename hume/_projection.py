@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from hume._behaviour import handlers_of, merge
 from hume._feed import feed_of
@@ -18,6 +18,7 @@ from hume.stores._event_store import resolve
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from hume._behaviour import Options
 
 __all__ = ["Projection"]
 
@@ -66,6 +67,10 @@ class Projection(ProjectionCore[State]):
     Methods of your own run in the actor when they are called through ``ref.proxy()``, after everything published
     before; they read ``self.state``, and what they return is copied.
     """
+
+    __hume_options__: ClassVar[Options]  # declared by ProjectionCore, and again here, where they are assigned
+    __hume_handlers__: ClassVar[Mapping[type, str]]
+    __hume_recorded__: ClassVar[bool]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Take the class's options, and find its `handles` methods.

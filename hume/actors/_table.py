@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from _thread import LockType, allocate_lock
 from collections.abc import Callable, Generator, Hashable, ItemsView, Iterable, Iterator, Mapping, ValuesView
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -243,36 +243,31 @@ class Table(Mapping[Hashable, Any]):
             self._owner = None
             self.epoch += 1
             return None
-        try:
-            heir = None if self._heir is None else mailbox_of(self._heir)
-        except ActorDead:
-            heir = None
-        if heir is not None and self._move_locked(heir):
-            return heir
+        with suppress(ActorDead):
+            if self._heir is not None and self._move_locked(heir := mailbox_of(self._heir)):
+                return heir
         self._drop_locked()
         return None
 
     def _move_locked(self, target: Mailbox) -> bool:
         if not target.add_table(self):
             return False
-        if self._owner is not None and self._owner is not target:
-            self._owner.drop_table(self)
-        self._owner = target
+        before, self._owner = self._owner, target
         self.epoch += 1
+        # last, so that whoever ends the owner before comes here for the table, and waits until it has moved
+        if before is not None and before is not target:
+            before.drop_table(self)
         return True
 
     def _drop_locked(self) -> None:
-        if self._owner is not None:
-            self._owner.drop_table(self)
-        self._owner, self._deleted = None, True
+        before, self._owner, self._deleted = self._owner, None, True
         self._rows = {}
-        self._forget()
-
-    def _forget(self) -> None:
         with _lock:
             _waiting.pop(self, None)
             if self.name is not None and _named.get(self.name) is self:
                 del _named[self.name]
+        if before is not None:
+            before.drop_table(self)  # last, as above
 
     # -- who may do what: the lock is held, so that no owner changes between the check and the deed
 
@@ -372,12 +367,9 @@ def take(name: Hashable) -> tuple[Table, Mailbox]:
 
 
 def adopt_waiting(heir: Mailbox) -> list[Table]:
-    """Make the heir, which has come back, the owner of the tables that wait for it; return them.
-
-    A heir under another name has no tables that wait for it.
-    """
+    """Make the heir, which has come back, the owner of the tables that wait for it; return them."""
     if heir is not find(_patient_heir):
-        return []
+        return []  # an heir under another name: no table waits for it
     with _lock:
         waiting = list(_waiting)
     adopted = []

@@ -694,6 +694,22 @@ def test_a_gift_of_an_owner_about_to_die_stands() -> None:
     gift._check()
 
 
+@pytest.mark.parametrize("moved", ["given away", "dropped"])
+def test_a_table_has_moved_before_its_owner_lets_go_of_it(moved: str) -> None:
+    """T3, T9: so whoever ends the owner meanwhile waits for the table, and never leaves it with the dead."""
+    owner, other = Probe.start(), Probe.start()
+    table = make(owner, "t")
+    move = table.drop if moved == "dropped" else lambda: table.give_away(other)
+    with owner.actor_inbox._lock:  # what it needs to let go
+        GenServer.cast(owner, lambda _: move())
+        eventually(lambda: table.owner is not owner)
+        killing = in_thread(kill, owner)
+        assert owner.is_alive()
+    assert killing.result(LIMIT)
+    assert table.owner is (None if moved == "dropped" else other)
+    table._check()
+
+
 def test_a_gift_to_one_who_is_about_to_die_is_refused() -> None:
     """T3, T9: though nobody has heard of it; the table stays with the giver."""
     giver, heir, dying = Probe.start(), Probe.start(), Probe.start()

@@ -8,6 +8,7 @@ import pytest
 
 from hume.stores import SQLiteEventStore, _sqlite_schema
 from hume.stores._sqlite_schema import Database
+from tests.helpers import LIMIT
 from tests.stores.files import face
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ def commits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     plain = Database.connect
     monkeypatch.setattr(Database, "connect", connect)
     return seen
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have stores wait for a locked file as long as a test may take."""
+    monkeypatch.setattr(_sqlite_schema, "BUSY_TIMEOUT", LIMIT)
 
 
 @pytest.fixture

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import hume
 from hume.stores._event_store import resolve
-from tests.helpers import LIMIT
+from tests.helpers import LIMIT, eventually, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
+
+    import pykka
 
 
 def face(store: Any) -> Any:
@@ -30,6 +33,21 @@ def locked(path: Path) -> Iterator[None]:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
+
+
+@contextmanager
+def held(path: Path, api: Any) -> Iterator[Future[int]]:
+    """Have a thread stand still in the middle of an append, so that what others append waits in the mailbox."""
+    with locked(path):
+        first = in_thread(api.append, "held", ["x"])
+        eventually(api._committer._turn.locked)
+        yield first
+
+
+def has_pending(ref: pykka.ActorRef[Any], number: int) -> bool:
+    """Tell whether so many callers wait for an actor's answer."""
+    inbox: Any = ref.actor_inbox
+    return len(inbox.pending) == number
 
 
 def rows(path: Path, sql: str) -> list[Any]:

@@ -13,9 +13,9 @@ import pytest
 import hume
 from hume.errors import ActorDead, StorageFailed, UnexpectedSequence
 from hume.stores import SQLiteEventStore
-from tests.helpers import LIMIT, eventually, gone, in_thread, telemetry_of, waiting
+from tests.helpers import LIMIT, eventually, gone, in_thread, telemetry_of
 from tests.samples import Collected
-from tests.stores.files import face, locked, payloads, program, result
+from tests.stores.files import face, has_pending, held, locked, payloads, program, result
 
 if TYPE_CHECKING:
     import pykka
@@ -24,24 +24,31 @@ if TYPE_CHECKING:
 # -- group commit
 
 
-def has_pending(ref: pykka.ActorRef[Any], number: int) -> bool:
-    """Tell whether so many callers wait for an answer."""
-    inbox: Any = ref.actor_inbox
-    return len(inbox.pending) == number
+def test_one_thread_alone_commits_each_append_in_its_own_thread(
+    commits: list[str], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = SQLiteEventStore.start(path)
+    commits.clear()
+    monkeypatch.delattr("hume.stores._sqlite.call_mailbox")  # so that a message would be an error
+    assert [face(ref).append("s", [number]) for number in range(5)] == [1, 2, 3, 4, 5]
+    assert len(commits) == 5
 
 
+@pytest.mark.usefixtures("patient")
 def test_appends_that_wait_together_share_one_transaction(commits: list[str], path: Path) -> None:
     ref = SQLiteEventStore.start(path)
     api = face(ref)
     commits.clear()
-    with locked(path):
+    with held(path, api) as first:
         futures = [in_thread(api.append, f"s{number}", ["a", "b"]) for number in range(8)]
-        eventually(lambda: waiting(ref) == 7)  # the first is being handled, and waits for the lock
+        eventually(partial(has_pending, ref, 8))
     assert [future.result(LIMIT) for future in futures] == [2] * 8
-    assert len(commits) == 1
-    assert [event.position for event in api.all_events()] == list(range(1, 17))
+    assert first.result(LIMIT) == 1
+    assert len(commits) == 2  # the first one's, and that of all others
+    assert [event.position for event in api.all_events()] == list(range(1, 18))
 
 
+@pytest.mark.usefixtures("patient")
 def test_one_that_is_refused_refuses_only_itself(commits: list[str], path: Path) -> None:
     ref = SQLiteEventStore.start(path)
     api = face(ref)
@@ -58,7 +65,7 @@ def test_one_that_is_refused_refuses_only_itself(commits: list[str], path: Path)
         partial(api.append, "s", ["a"], 0, ids=[one]),  # known
     ]
     futures = []
-    with locked(path):
+    with held(path, api):
         for number, work in enumerate(works):
             futures.append(in_thread(work))
             eventually(partial(has_pending, ref, number + 1))
@@ -66,9 +73,9 @@ def test_one_that_is_refused_refuses_only_itself(commits: list[str], path: Path)
     assert [outcome if isinstance(outcome, int | list) else type(outcome).__name__ for outcome in outcomes] == [
         "UnexpectedSequence", 1, "IdConflict", 2, "UnexpectedSequence", [1, 3, 2], 1,
     ]  # fmt: skip
-    assert len(commits) == 1
-    assert payloads(api.all_events()) == ["a", "c", "d", "g", "h", "i"]
-    assert [event.position for event in api.all_events()] == list(range(1, 7))
+    assert len(commits) == 2
+    assert payloads(api.all_events()) == ["a", "x", "c", "d", "g", "h", "i"]
+    assert [event.position for event in api.all_events()] == list(range(1, 8))
 
 
 @pytest.mark.usefixtures("impatient")
@@ -88,10 +95,11 @@ def test_when_the_transaction_fails_each_gets_a_clear_error_and_nothing_is_store
     assert api.append("s", ["a"]) == 1  # and the store is usable
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_message_that_was_sent_before_an_append_is_handled_before_it(path: Path) -> None:
     ref = SQLiteEventStore.start(path)
     api = face(ref)
-    with locked(path):
+    with held(path, api):
         first = in_thread(api.append, "s", ["a"])
         eventually(partial(has_pending, ref, 1))
         seen = ref.proxy().last_seq("s")  # between the two
@@ -100,14 +108,16 @@ def test_a_message_that_was_sent_before_an_append_is_handled_before_it(path: Pat
     assert (first.result(LIMIT), seen.get(timeout=LIMIT), second.result(LIMIT)) == (1, 1, 2)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_killed_store_acknowledges_nothing_and_stores_nothing(path: Path) -> None:
     ref = SQLiteEventStore.start(path)
     api = face(ref)
-    with locked(path):
+    with held(path, api) as first:
         futures = [in_thread(api.append, "s", [number]) for number in range(3)]
-        eventually(lambda: waiting(ref) == 2)
+        eventually(partial(has_pending, ref, 3))
         hume.kill(ref)
-        assert {type(future.exception(LIMIT)) for future in futures} == {ActorDead}
+        assert {type(future.exception(LIMIT)) for future in futures} == {ActorDead}  # at once
+    assert type(first.exception(LIMIT)) is ActorDead
     gone(ref)
     again = face(SQLiteEventStore.start(path))
     assert again.last_position() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,9 +11,9 @@ import pytest
 import hume
 from hume import Snapshot
 from hume.stores import SQLiteEventStore, SQLiteSnapshotStore
-from tests.helpers import LIMIT, eventually, in_thread, waiting
+from tests.helpers import LIMIT, eventually, in_thread
 from tests.samples import Total
-from tests.stores.files import change, face, locked
+from tests.stores.files import change, face, has_pending, held
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,16 +93,16 @@ def test_snapshots_are_saved_when_the_store_is_dead_too(path: Path, ref: pykka.A
     assert SQLiteSnapshotStore(path).last_snapshot("p") == Snapshot(3, "late")
 
 
+@pytest.mark.usefixtures("patient")
 def test_snapshots_are_saved_in_turn_with_appends(path: Path, commits: list[str]) -> None:
     ref = SQLiteEventStore.start(path)
     api = face(ref)
     commits.clear()
-    with locked(path):
+    with held(path, api):
         first = in_thread(api.append, "s", ["a"])
-        eventually(lambda: len(api._mailbox.pending) == 1)
         saved = in_thread(api.snapshots.persist_snapshot, "p", Snapshot(1, "a"))
-        eventually(lambda: waiting(ref) == 1)
-    assert (first.result(LIMIT), saved.result(LIMIT), len(commits)) == (1, None, 1)
+        eventually(partial(has_pending, ref, 2))
+    assert (first.result(LIMIT), saved.result(LIMIT), len(commits)) == (1, None, 2)
     assert api.snapshots.last_snapshot("p") == Snapshot(1, "a")
 
 
