@@ -65,6 +65,9 @@ from hume.errors import (
     ChildNotFound,
     ChildRestarting,
     ChildRunning,
+    CodecError,
+    DecodeError,
+    EncodeError,
     HumeError,
     IdConflict,
     InvalidStore,
@@ -73,6 +76,7 @@ from hume.errors import (
     NotOwner,
     StaleEvent,
     StartFailed,
+    StorageFailed,
     SupervisorError,
     TableDeleted,
     TableError,
@@ -81,7 +85,7 @@ from hume.errors import (
     UnexpectedSequence,
     UnknownEvent,
 )
-from hume.stores import ALL, EXISTS, Event, EventStore, EventStoreActor, prefix, validate_store
+from hume.stores import ALL, EXISTS, Event, EventStore, EventStoreActor, event, prefix, upcaster, validate_store
 
 __all__ = [
     "ALL",
@@ -95,7 +99,10 @@ __all__ = [
     "ChildRestarting",
     "ChildRunning",
     "ChildSpec",
+    "CodecError",
+    "DecodeError",
     "DynamicSupervisor",
+    "EncodeError",
     "Event",
     "EventStore",
     "EventStoreActor",
@@ -113,6 +120,7 @@ __all__ = [
     "StaleEvent",
     "StartFailed",
     "Status",
+    "StorageFailed",
     "Supervisor",
     "SupervisorError",
     "Table",
@@ -124,6 +132,7 @@ __all__ = [
     "UnknownEvent",
     "catch_up",
     "catch_up_sync",
+    "event",
     "evolve",
     "handles",
     "kill",
@@ -142,6 +151,7 @@ __all__ = [
     "take_snapshot",
     "telemetry",
     "tree",
+    "upcaster",
     "validate_store",
     "whereis",
 ]

@@ -19,11 +19,12 @@ import hume
 PUBLIC = {
     "hume": """
         ALL EXISTS ActorDead AlreadyPresent AlreadyStarted Backoff CallingSelf ChildNotFound ChildRestarting
-        ChildRunning ChildSpec DynamicSupervisor Event EventStore EventStoreActor GenServer HeirActor HumeError
-        IdConflict InvalidStore MaxChildren NotFound NotOwner Projection Snapshot SnapshotStore StaleEvent
-        StartFailed Status Supervisor SupervisorError Table TableDeleted TableError TelemetryError Timeout
-        UnexpectedSequence UnknownEvent catch_up catch_up_sync evolve handles kill prefix publish publish_many query
-        ref replay snapshot start start_link state status stop take_snapshot telemetry tree validate_store whereis
+        ChildRunning ChildSpec CodecError DecodeError DynamicSupervisor EncodeError Event EventStore
+        EventStoreActor GenServer HeirActor HumeError IdConflict InvalidStore MaxChildren NotFound NotOwner
+        Projection Snapshot SnapshotStore StaleEvent StartFailed Status StorageFailed Supervisor SupervisorError
+        Table TableDeleted TableError TelemetryError Timeout UnexpectedSequence UnknownEvent catch_up
+        catch_up_sync event evolve handles kill prefix publish publish_many query ref replay snapshot start
+        start_link state status stop take_snapshot telemetry tree upcaster validate_store whereis
     """,
     "hume.actors": """
         NO_REPLY Application Backoff ChildCounts ChildInfo ChildSpec Clock Crash Down DynamicSupervisor Exit
@@ -31,8 +32,8 @@ PUBLIC = {
         application kill ref stop stop_application tree whereis
     """,
     "hume.stores": """
-        ALL EXISTS Event EventStore EventStoreActor FullEventStore SQLiteEventStore SQLiteSnapshotStore Selector
-        prefix validate_store
+        ALL EXISTS Codec Encoded Event EventStore EventStoreActor FullEventStore JSONCodec SQLiteEventStore
+        SQLiteSnapshotStore Selector event prefix upcaster validate_store
     """,
     "hume.telemetry": "EventName attach attached detach execute",
     "hume.errors": """

@@ -10,8 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 from hume.stores._batch import EXISTS
+from hume.stores._codec import Codec, Encoded, JSONCodec
 from hume.stores._event import Event
 from hume.stores._event_store import EventStore, FullEventStore, validate_store
+from hume.stores._event_types import event, upcaster
 from hume.stores._memory import EventStoreActor
 from hume.stores._selector import ALL, Selector, prefix
 
@@ -21,14 +23,19 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL",
     "EXISTS",
+    "Codec",
+    "Encoded",
     "Event",
     "EventStore",
     "EventStoreActor",
     "FullEventStore",
+    "JSONCodec",
     "SQLiteEventStore",
     "SQLiteSnapshotStore",
     "Selector",
+    "event",
     "prefix",
+    "upcaster",
     "validate_store",
 ]
 

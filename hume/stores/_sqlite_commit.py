@@ -109,6 +109,7 @@ class Committer:
                     answers += [_run(envelope, transaction) for envelope in group if _is_awaited(envelope)]
                     group = more()  # who came while we wrote
                     taken += group
+                transaction.flush()
                 self._check_alive()
                 connection.execute("COMMIT")
                 self._check_alive()  # what a dead store has just stored it does not acknowledge

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
-from itertools import count, repeat
+from itertools import chain, count, repeat
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -39,7 +39,10 @@ _LOG_BITS: Final = ((1 << 64) - 1) << 64 & ~(0xF << 76)  # the upper half of a U
 _MOST_STREAMS: Final = 10_000  # that a writer keeps in mind
 
 _SELECT_STREAM: Final = "SELECT id, (SELECT max(seq) FROM events WHERE stream = streams.id) FROM streams WHERE name = ?"
-_INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# Of several rows at once, since each step of SQLite's is a chance for another thread to take Python's lock.
+_INSERTS: Final = [
+    (size, f"INSERT INTO events VALUES {', '.join(['(?, ?, ?, ?, ?, ?, ?, ?, ?)'] * size)}") for size in (32, 4, 1)  # noqa: S608 - placeholders only
+]
 _SELECT_KNOWN: Final = "SELECT seq, type, version, data FROM events WHERE stream = ? AND id = ?"
 _SELECT_DERIVED: Final = "SELECT seq, type, version, data FROM events WHERE position = ? AND stream = ? AND id IS NULL"
 
@@ -172,6 +175,7 @@ class Transaction:
         self.connection, self.known = connection, known
         self._origin, self._codec = origin, codec
         self._recorded_at = (clock.utcnow() - EPOCH) // _MICROSECOND
+        self._rows: list[tuple[Any, ...]] = []  # to be inserted
 
     def stream(self, name: str) -> tuple[int | None, int]:
         """Return a stream's row, `None` if it has none, and its last number."""
@@ -208,15 +212,30 @@ class Transaction:
     def _insert(self, batch: EncodedBatch, row: int | None, seq: int) -> None:
         metadata, recorded_at = batch.encoded_metadata, self._recorded_at
         places = zip(count(self.known.position + 1), count(seq + 1), batch.payloads, batch.ids or repeat(None))
-        rows = [
+        self._rows += [
             (position, row, number, *payload, metadata, recorded_at, None if one is None else one.bytes)
             for position, number, payload, one in places
         ]
-        self.connection.executemany(_INSERT, rows)
-        self.known.position += len(rows)
+        self.known.position += len(batch.payloads)
+
+    def flush(self) -> None:
+        """Insert the rows that wait for it; before what looks at them, and before the end."""
+        rows, start = self._rows, 0
+        for size, statement in _INSERTS:
+            while len(rows) - start >= size:
+                self.connection.execute(statement, list(chain.from_iterable(rows[start : start + size])))
+                start += size
+        rows.clear()
+
+    def undo_to(self, savepoint: str) -> None:
+        """Undo what was done since a savepoint, before which all rows were inserted."""
+        self._rows.clear()
+        self.connection.execute(f"ROLLBACK TO {savepoint}")
+        self.known.look_again(self.connection)
 
     def _appended_before(self, batch: EncodedBatch, row: int) -> int | None:
         """Return the last number of a batch whose ids are all known; `None` if none is."""
+        self.flush()
         ids: list[UUID] = batch.ids or []
         found = [self._known(one, row) for one in ids]
         if not any(found):
@@ -263,14 +282,14 @@ class Append(Work):
         if len(self.batches) == 1:
             return [transaction.append(self.batches[0])]  # which checks before it writes
         connection = transaction.connection
+        transaction.flush()
         connection.execute("SAVEPOINT batches")
         try:
             answers = [transaction.append(batch) for batch in self.batches]
         except sqlite3.Error:
             raise
         except Exception:
-            connection.execute("ROLLBACK TO batches")
-            transaction.known.look_again(connection)
+            transaction.undo_to("batches")
             raise
         finally:
             if connection.in_transaction:  # SQLite may have ended it, for an error of its own

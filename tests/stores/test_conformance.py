@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import hume
-from hume.testing import EventStoreConformance
+from hume.stores import SQLiteEventStore, SQLiteSnapshotStore
+from hume.testing import EventStoreConformance, SnapshotStoreConformance
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class TestMemory(EventStoreConformance):
@@ -17,3 +21,30 @@ class TestMemory(EventStoreConformance):
     def store(self) -> Any:
         """Return an empty store."""
         return hume.EventStoreActor.start(name=object())
+
+
+class TestSQLiteFile(EventStoreConformance):
+    """The SQLite store, on a file."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Any:
+        """Return an empty store."""
+        return SQLiteEventStore.start(tmp_path / "events.db", name=object(), durability="normal")
+
+
+class TestSQLiteInMemory(EventStoreConformance):
+    """The SQLite store, without a file."""
+
+    @pytest.fixture
+    def store(self) -> Any:
+        """Return an empty store."""
+        return SQLiteEventStore.start(":memory:", name=object())
+
+
+class TestSQLiteSnapshots(SnapshotStoreConformance):
+    """The SQLite store's snapshots."""
+
+    @pytest.fixture
+    def snapshots(self, tmp_path: Path) -> Any:
+        """Return an empty snapshot store."""
+        return SQLiteSnapshotStore(tmp_path / "snapshots.db")
