@@ -49,9 +49,12 @@ def _steps(fn: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    # CPython 3.12 looks only when tracing begins whether any frame so far wants to be told of its instructions
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
         fn()
     finally:
         sys.settrace(before)
+    assert count, "nothing was counted"
     return count

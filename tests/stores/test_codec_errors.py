@@ -164,7 +164,7 @@ UNREADABLE: list[tuple[str, int, bytes, str]] = [
     ("list", 1, b'[{"$object":["os.system",1,"true"]}]', "no class with the name 'os.system'"),
     ("datetime", 1, b'"yesterday"', "don't fit: ValueError"),
     ("set", 1, b"[[]]", "don't fit: TypeError: unhashable"),
-    ("list", 1, b"[" * 5000, "don't fit: RecursionError"),
+    ("list", 1, b"[" * 100_000, "don't fit: RecursionError"),
 ]
 
 

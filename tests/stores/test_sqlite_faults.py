@@ -281,12 +281,15 @@ import hume
 from hume.errors import StorageFailed
 from hume.stores import SQLiteEventStore
 from hume.stores._event_store import resolve
-import hume.stores._sqlite, msgspec, encodings.idna
+import encodings.idna
 
-if os.geteuid() == 0:
-    os.setegid(65534)
-    os.seteuid(65534)  # root may write everything
 path, said = sys.argv[1], []
+if os.geteuid() == 0:  # root may write everything
+    first = SQLiteEventStore.start(path + ".before")  # imports all there is to import, which may be root's alone
+    resolve(first).append("s", [0])
+    hume.stop(first)
+    os.setegid(65534)
+    os.seteuid(65534)
 for mode in (0o644, 0o444, 0o644):
     if os.path.exists(path):
         os.chmod(path, mode)
