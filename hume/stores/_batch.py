@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from hume.actors._isolate import is_immutable, isolated
@@ -13,7 +13,9 @@ from hume.actors._mailbox import current
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["EXISTS", "Batch", "check_count", "check_expect_seq", "check_stream"]
+    from hume.actors._mailbox import Mailbox
+
+__all__ = ["EXISTS", "Batch", "check_count", "check_expect_seq", "check_payload", "check_stream"]
 
 
 class _Exists:
@@ -66,6 +68,13 @@ def check_count(name: str, value: object) -> None:
         raise ValueError(msg)
 
 
+def check_payload(payload: object) -> None:
+    """Refuse what can't be an event."""
+    if payload is None:
+        msg = "a payload must not be None"
+        raise ValueError(msg)
+
+
 class Batch:
     """The payloads for one stream, with what an append says of them. Making one checks all that can be checked.
 
@@ -83,22 +92,30 @@ class Batch:
         ids: Iterable[UUID] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        check_stream(stream)
-        check_expect_seq(expect_seq)
+        if type(stream) is not str:
+            check_stream(stream)
+        if expect_seq is not None:
+            check_expect_seq(expect_seq)
         self.stream: Hashable = stream
         self.expect_seq: object = expect_seq
         self.shareable: bool = True  # threads may get the very objects
-        self.payloads: list[Any] = [self._kept(payload) for payload in _several(payloads)]
+        self.payloads: list[Any] = self._kept(payloads if type(payloads) in {list, tuple} else _several(payloads))
         self.ids: list[UUID] | None = None if ids is None else _checked_ids(ids, len(self.payloads))
-        self.metadata: dict[str, Any] | None = _inherited(None if metadata is None else _checked_metadata(metadata))
+        self.metadata: dict[str, Any] | None = None if metadata is None else _checked_metadata(metadata) or None
+        me = current()
+        if me is not None:
+            if not me.alive:
+                raise me.dead_error()  # a killed actor's thread writes nowhere
+            self.metadata = _inherited(me, self.metadata)
 
-    def _kept(self, payload: Any) -> Any:
-        """Return the payload as the log keeps it: itself if it can't be changed, or a copy."""
-        if payload is None:
-            msg = "a payload must not be None"
-            raise ValueError(msg)
-        if is_immutable(payload):
-            return payload
+    def _kept(self, payloads: Iterable[Any]) -> list[Any]:
+        """Return the payloads as the log keeps them: themselves if they can't be changed, or copies."""
+        return [
+            payload if payload is not None and is_immutable(payload) else self._copy(payload) for payload in payloads
+        ]
+
+    def _copy(self, payload: Any) -> Any:
+        check_payload(payload)
         self.shareable = False
         try:
             return isolated(payload)
@@ -108,12 +125,10 @@ class Batch:
 
 
 def _several(payloads: object) -> Iterable[Any]:
-    if type(payloads) not in {list, tuple} and (
-        isinstance(payloads, str | bytes | Mapping) or not isinstance(payloads, Iterable)
-    ):
+    if isinstance(payloads, str | bytes | Mapping) or not isinstance(payloads, Iterable):
         msg = f"payloads must be several payloads, such as a list of them, not {payloads!r}"
         raise TypeError(msg)
-    return cast("Iterable[Any]", payloads)
+    return payloads
 
 
 def _checked_ids(ids: Iterable[UUID], count: int) -> list[UUID]:
@@ -142,11 +157,10 @@ def _checked_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return isolated(dict(metadata))
 
 
-def _inherited(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
+def _inherited(me: Mailbox, metadata: dict[str, Any] | None) -> dict[str, Any] | None:
     """Add where the event comes from, when it is appended by a projection that is handling another."""
-    me = current()
-    cause = None if me is None else getattr(me.face, "event", None)
+    cause = getattr(me.face, "event", None)
     if cause is None:
-        return metadata or None
+        return metadata
     about = {"correlation_id": cause.metadata.get("correlation_id", cause.id), "causation_id": cause.id}
     return {**about, **(metadata or {})}

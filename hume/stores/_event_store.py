@@ -198,6 +198,9 @@ def resolve(store: Any) -> EventStore:
     except TypeError:  # not hashable, so no name
         mailbox = None
     if mailbox is not None:
+        face: Any = mailbox.face
+        if isinstance(face, DirectStore):
+            return cast("EventStore", face)
         return _of_actor(mailbox.ref, store)
     missing = _missing(store)
     if _is_name(store, missing):

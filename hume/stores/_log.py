@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,17 +45,24 @@ class Log:
         """The number of the last event."""
         return self.first + len(self.tail) - 1
 
-    def add(self, event: Event) -> None:
-        """Append an event, whose number is the next."""
-        self.tail.append(event)
-        if self.ids is not None and event.id is not None:
-            self.ids[event.id] = event.seq
-        if len(self.tail) == SEGMENT:
-            if self.segments is None:
-                self.segments = SortedDict()
-            self.segments[self.first] = self.tail
-            self.first += SEGMENT
-            self.tail = []
+    def extend(self, events: list[Event]) -> None:
+        """Append events, whose numbers are the next."""
+        tail = self.tail
+        tail.extend(events)
+        if self.ids is not None:
+            self.ids.update((event.id, event.seq) for event in events if event.id is not None)
+        if len(tail) >= SEGMENT:
+            self._seal()
+
+    def _seal(self) -> None:
+        """Put what the tail holds of full segments in among them."""
+        if self.segments is None:
+            self.segments = SortedDict()
+        full = len(self.tail) // SEGMENT * SEGMENT
+        for start in range(0, full, SEGMENT):
+            self.segments[self.first + start] = self.tail[start : start + SEGMENT]
+        self.first += full
+        self.tail = self.tail[full:]
 
     def page(self, after: int, limit: int) -> list[Event]:
         """Return the events that follow number *after*: at most *limit*, and none beyond the end of their segment."""
@@ -161,15 +169,18 @@ class Logs:
                 self.names.add(stream)
             else:
                 self.others.append(stream)
-        log.shareable = log.shareable and batch.shareable
-        order, seq = self.order, log.last
+        if not batch.shareable:
+            log.shareable = False
+        order, metadata, seq = self.order, batch.metadata, log.last
         sources: Iterable[Any] = batch.ids or (self.origin,) * len(batch.payloads)
-        for payload, source in zip(batch.payloads, sources, strict=True):
-            seq += 1
-            event = new_event(Event, (seq, payload, stream, source, recorded_at, batch.metadata, len(order) + 1))
-            log.add(event)
-            order.append(event)
-        return seq
+        offset = len(order) - seq  # of the positions from the numbers
+        events = [
+            new_event(Event, (number, payload, stream, source, recorded_at, metadata, number + offset))
+            for number, payload, source in zip(itertools.count(seq + 1), batch.payloads, sources)
+        ]
+        log.extend(events)
+        order.extend(events)
+        return seq + len(events)
 
     def matching(self, prefix: str | None) -> list[Hashable]:
         """Return the streams: those that are strings in alphabetical order, then the others in order of appearance."""

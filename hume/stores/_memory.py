@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 from hume import telemetry
 from hume.actors._gen_server import GenServer
 from hume.actors._heir import HeirActor
-from hume.actors._mailbox import Mailbox, current
 from hume.actors._table import Table
 from hume.errors import NotFound
 from hume.stores._batch import Batch, check_count, check_stream
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from hume.actors._clock import Clock
+    from hume.actors._mailbox import Mailbox
     from hume.stores._event import Event
     from hume.stores._selector import Selector
 
@@ -60,11 +60,10 @@ class Journal(DirectStore):
     ) -> int:
         """Append all payloads or none; see `FullEventStore.append`."""
         batch = Batch(stream, payloads, expect_seq, ids, metadata)
-        self._check_alive()
-        logs, recorded_at = self._logs, self._clock.utcnow()
-        with self._table.lock:
-            self._table.check_owner(self._mailbox)
-            before = logs.check(batch, logs.last(stream))
+        recorded_at, table, logs = self._clock.utcnow(), self._table, self._logs
+        with table.lock:
+            table.check_owner(self._mailbox)
+            before = logs.check(batch, logs.last(stream)) if batch.ids or expect_seq is not None else None
             seq = logs.add(batch, recorded_at) if before is None else before
         if telemetry.attached(_APPEND) and before is None:
             self._tell(batch, seq)
@@ -75,7 +74,6 @@ class Journal(DirectStore):
     ) -> list[int]:
         """Append to several streams, all or nothing; see `FullEventStore.append_many`."""
         checked = [Batch(*batch, metadata=metadata) for batch in batches]
-        self._check_alive()
         logs, recorded_at = self._logs, self._clock.utcnow()
         with self._table.lock:
             self._table.check_owner(self._mailbox)
@@ -89,11 +87,6 @@ class Journal(DirectStore):
             for batch, seq in zip(checked, seqs, strict=True):
                 self._tell(batch, seq)
         return seqs
-
-    @staticmethod
-    def _check_alive() -> None:
-        if (me := current()) is not None and not me.alive:
-            raise me.dead_error()  # a killed actor's thread writes nowhere
 
     def _tell(self, batch: Batch, seq: int) -> None:
         about = {"store": self._mailbox.ref, "stream": batch.stream}

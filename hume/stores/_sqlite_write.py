@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from hume.errors import IdConflict, UnexpectedSequence
-from hume.stores._batch import EXISTS, Batch
+from hume.stores._batch import EXISTS, Batch, check_payload
 from hume.stores._event import Origin
 
 if TYPE_CHECKING:
@@ -118,9 +118,11 @@ class EncodedBatch(Batch):
         if self.metadata is not None:
             self.encoded_metadata = self._refused("metadata", codec.encode(self.metadata)).data
 
-    def _kept(self, payload: Any) -> Encoded:
-        if payload is None:
-            return super()._kept(payload)  # type: ignore[no-any-return]  # which refuses it
+    def _kept(self, payloads: Iterable[Any]) -> list[Any]:
+        return [self._encoded(payload) for payload in payloads]
+
+    def _encoded(self, payload: Any) -> Encoded:
+        check_payload(payload)
         encoded = self.codec.encode(payload)
         return encoded if len(encoded.data) <= self.max_payload else self._refused("a payload", encoded)
 
