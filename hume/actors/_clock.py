@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, Protocol
 
 __all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock"]
@@ -24,13 +25,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clock."""
 
-    def monotonic(self) -> float:
-        """Return seconds that never go back, from an arbitrary start."""
-        return time.monotonic()
-
-    def utcnow(self) -> datetime:
-        """Return the date and time, in UTC."""
-        return datetime.now(UTC)
+    monotonic = staticmethod(time.monotonic)  # each a call in C: they are in every hot path
+    utcnow = staticmethod(partial(datetime.now, UTC))
 
 
 SYSTEM_CLOCK: Final = SystemClock()

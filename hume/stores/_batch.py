@@ -99,7 +99,8 @@ class Batch:
         self.stream: Hashable = stream
         self.expect_seq: object = expect_seq
         self.shareable: bool = True  # threads may get the very objects
-        self.payloads: list[Any] = self._kept(payloads if type(payloads) in {list, tuple} else _several(payloads))
+        kind = type(payloads)
+        self.payloads: list[Any] = self._kept(payloads if kind is tuple or kind is list else _several(payloads))
         self.ids: list[UUID] | None = None if ids is None else _checked_ids(ids, len(self.payloads))
         self.metadata: dict[str, Any] | None = None if metadata is None else _checked_metadata(metadata) or None
         me = current()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -171,16 +170,17 @@ class Logs:
                 self.others.append(stream)
         if not batch.shareable:
             log.shareable = False
-        order, metadata, seq = self.order, batch.metadata, log.last
-        sources: Iterable[Any] = batch.ids or (self.origin,) * len(batch.payloads)
-        offset = len(order) - seq  # of the positions from the numbers
-        events = [
-            new_event(Event, (number, payload, stream, source, recorded_at, metadata, number + offset))
-            for number, payload, source in zip(itertools.count(seq + 1), batch.payloads, sources)
-        ]
+        order, metadata, ids, source = self.order, batch.metadata, batch.ids, self.origin
+        seq, position = log.first + len(log.tail) - 1, len(order)
+        events: list[Event] = []
+        for index, payload in enumerate(batch.payloads):
+            seq += 1
+            position += 1
+            one = source if ids is None else ids[index]
+            events.append(new_event(Event, (seq, payload, stream, one, recorded_at, metadata, position)))
         log.extend(events)
         order.extend(events)
-        return seq + len(events)
+        return seq
 
     def matching(self, prefix: str | None) -> list[Hashable]:
         """Return the streams: those that are strings in alphabetical order, then the others in order of appearance."""
