@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sortedcontainers import SortedDict, SortedSet
 
