@@ -416,5 +416,4 @@ class ProjectionCore(GenServer, Generic[State]):
 
     def _execute(self, event: telemetry.EventName, measurements: Mapping[str, Any], **more: Any) -> None:
         if telemetry.attached(event):
-            about = {"projection": self._view.projection, "stream": self._view.feed.stream, **more}
-            telemetry.execute(event, measurements, about)
+            telemetry.execute(event, measurements, {**self._view.about(), **more})

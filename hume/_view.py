@@ -147,8 +147,7 @@ class View(Fold):
         """Count an event that no clause handles, and tell."""
         super().skip(event)
         if telemetry.attached(_UNKNOWN):
-            about = {"projection": self.projection, "stream": self.feed.stream, "payload": event.payload}
-            telemetry.execute(_UNKNOWN, {"seq": event[self.cursor]}, about)
+            telemetry.execute(_UNKNOWN, {"seq": event[self.cursor]}, {**self.about(), "payload": event.payload})
 
     def failed(self, error: BaseException) -> None:
         """Note an error that does not end the projection."""
@@ -167,6 +166,10 @@ class View(Fold):
         self.mailbox.at_death(leave)
 
     # -- any other thread
+
+    def about(self) -> dict[str, Any]:
+        """Return what telemetry says of the projection in each of its events."""
+        return {"projection": self.projection, "stream": self.feed.stream, "class": self.mailbox.ref.actor_class}
 
     def is_of(self, store: object) -> bool:
         """Tell whether the state was folded from this store's log, as far as the store can say."""

@@ -35,7 +35,7 @@ PUBLIC = {
         ALL EXISTS Codec Encoded Event EventStore EventStoreActor FullEventStore JSONCodec SQLiteEventStore
         SQLiteSnapshotStore Selector event prefix upcaster validate_store
     """,
-    "hume.telemetry": "EventName attach attached detach execute",
+    "hume.telemetry": "EVENTS EventName EventType attach attached detach execute",
     "hume.errors": """
         ActorDead AlreadyPresent AlreadyStarted CallingSelf ChildNotFound ChildRestarting ChildRunning CodecError
         DecodeError EncodeError HumeError IdConflict InvalidStore MaxChildren NotFound NotOwner StaleEvent
@@ -45,7 +45,7 @@ PUBLIC = {
     "hume.testing": "BasicEventStoreConformance EventStoreConformance SnapshotStoreConformance",
 }
 
-PLAIN = {"EventName", "NO_REPLY", "Server"}  # type aliases and constants, which can't carry a docstring
+PLAIN = {"EVENTS", "EventName", "NO_REPLY", "Server"}  # type aliases and constants, which can't carry a docstring
 
 each_module = pytest.mark.parametrize("module", [importlib.import_module(name) for name in PUBLIC], ids=list(PUBLIC))
 

@@ -1,25 +1,15 @@
 """Attach functions to what happens inside Hume: ``attach``, ``detach``, ``execute``.
 
-An event is a tuple of strings; each comes with *measurements* (numbers) and *metadata* (what it is about):
+An event has a name, which is a tuple of strings; each time it happens it comes with *measurements* (numbers) and
+*metadata* (what it is about). `EVENTS` lists all that Hume executes, and says what comes with each::
 
-=============================================  ==========================  ==================================
-event                                          measurements                metadata
-=============================================  ==========================  ==================================
-``("hume", "projection", "init")``             ``duration``, ``seq``       ``projection``, ``stream``
-``("hume", "projection", "catch_up")``         ``duration``, ``events``    ``projection``, ``stream``, ``seq``
-``("hume", "projection", "caught_up")``        ``seq``                     ``projection``, ``stream``
-``("hume", "projection", "snapshot")``         ``duration``, ``seq``       ``projection``, ``stream``, ``error``
-``("hume", "projection", "unknown_event")``    ``seq``                     ``projection``, ``stream``, ``payload``
-``("hume", "projection", "evolve")``           ``duration``                ``projection``, ``seq``
-``("hume", "projection", "replay")``           ``duration``, ``events``    ``projection``, ``seq``
-``("hume", "heir", "received")``               ``epoch``                   ``table``, ``from_ref``
-``("hume", "heir", "sent")``                   ``epoch``                   ``table``, ``to_ref``
-``("hume", "heir", "not_found")``              none                        ``table``
-``("hume", "store", "append")``                ``events``, ``seq``         ``store``, ``stream``
-``("hume", "supervisor", "restart")``          ``restarts``, ``delay``     ``supervisor``, ``child_id``, ``reason``
-``("hume", "supervisor", "give_up")``          ``restarts``                ``supervisor``, ``child_id``, ``reason``
-``("hume", "telemetry", "handler_failed")``    none                        ``handler_id``, ``event``, ``error``
-=============================================  ==========================  ==================================
+    telemetry.EVENTS["hume", "projection", "snapshot"].measurements     # {"duration": "seconds", "seq": ...}
+
+    def slow(event_name, measurements, metadata, config):
+        if measurements["duration"] > config:
+            print(metadata["projection"], "takes long to save its state")
+
+    telemetry.attach("slow snapshots", ("hume", "projection", "snapshot"), slow, 1.0)
 
 Durations are seconds. Handlers run in the thread in which the event happens, in the order attached; keep them short.
 """
@@ -28,16 +18,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from hume.errors import TelemetryError
+from hume import errors
+from hume.telemetry._events import EVENTS, EventName, EventType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
-__all__ = ["EventName", "attach", "attached", "detach", "execute"]
+__all__ = ["EVENTS", "EventName", "EventType", "attach", "attached", "detach", "execute"]
 
-EventName: TypeAlias = tuple[str, ...]
 HANDLER_FAILED: Final[EventName] = ("hume", "telemetry", "handler_failed")
 
 _log = logging.getLogger("hume.telemetry")
@@ -78,7 +68,7 @@ def attach(
     with _lock:
         if any(handler.id == handler_id for group in _handlers.values() for handler in group):
             msg = f"telemetry handler {handler_id!r} is attached already; detach it first, or choose another id"
-            raise TelemetryError(msg)
+            raise errors.TelemetryError(msg)
         _handlers[event_name] = (*_handlers.get(event_name, ()), _Handler(handler_id, fn, config))
 
 
@@ -90,7 +80,7 @@ def detach(handler_id: Hashable) -> None:
     """
     if not _remove(handler_id):
         msg = f"telemetry handler {handler_id!r} is not attached"
-        raise TelemetryError(msg)
+        raise errors.TelemetryError(msg)
 
 
 def attached(event_name: EventName) -> bool:
