@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import subprocess
 import sys
 from collections import Counter
@@ -70,11 +71,12 @@ def split(stream: IO[bytes]) -> Iterator[str]:
 def show(title: str, top: list[tuple[str, int]]) -> None:
     print(f"\n{title}")
     for name, count in top:
-        line = f"{count:8,}  {name if name.isprintable() else ascii(name)}"
-        print(line.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))
+        print(f"{count:8,}  {name if name.isprintable() else ascii(name)}")
 
 
 def main() -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names may be in any script
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("repo", nargs="?", default=str(Path(__file__).parent), help="default: the one this file is in")
     repo = parser.parse_args().repo

@@ -61,6 +61,18 @@ def test_example_ends_by_itself_and_prints_what_it_asserts(name: str, tmp_path: 
     assert missing == []
 
 
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("where", ["to a terminal that knows ASCII only", "nowhere"])
+def test_example_runs_wherever_its_output_goes(example: Path, where: str) -> None:
+    nowhere = "" if where != "nowhere" else "import sys; sys.stdout = None; "  # as of a program that has no console
+    program = f"import runpy; {nowhere}runpy.run_path({str(example)!r}, run_name='__main__')"
+    command = [sys.executable, "-W", "error", "-c", program]
+    env = {**ENVIRONMENT, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, encoding="ascii", timeout=120, check=False)  # noqa: S603 - our own scripts
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.stdout == "") == (where == "nowhere")
+
+
 def test_every_example_is_under_100_lines() -> None:
     lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in EXAMPLES.glob("*.py")}
     assert {name: count for name, count in lines.items() if count >= 100} == {}

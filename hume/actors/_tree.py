@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hume.actors._application import Application
 from hume.actors._child import Child
@@ -16,10 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Node", "tree"]
 
+_PLAIN: Final = str.maketrans("└├│─", "`||-")
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """An actor in the supervision tree. ``str()`` of it draws the tree below it.
+
+    It draws with box characters; where standard output can't take those, with ASCII's.
 
     Args:
         name: that it was started with; `None`: it has none.
@@ -49,7 +54,7 @@ class Node:
             yield from child
 
     def __str__(self) -> str:
-        return "\n".join(self._lines("", ""))
+        return _printable("\n".join(self._lines("", "")))
 
     def _lines(self, first: str, rest: str) -> Iterator[str]:
         yield first + self._title()
@@ -68,6 +73,16 @@ class Node:
         if self.mailbox:
             parts.append(f"{self.mailbox} waiting")
         return ", ".join(parts)
+
+
+def _printable(text: str) -> str:
+    """Return what can be printed, also where standard output knows few characters."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def _text(label: Hashable, kind: str) -> str:
