@@ -279,7 +279,7 @@ class IdConflict(HumeError):
     def __init__(self, stream: Hashable, event_id: object, *, known: bool) -> None:
         self.stream = stream
         self.id = event_id
-        why = "is there with another payload" if known else "is new, while others of its batch are there"
+        why = "is there with another payload or number" if known else "is new, while others of its batch are there"
         super().__init__(f"stream {stream!r}: id {event_id} {why}; nothing was appended")
 
 

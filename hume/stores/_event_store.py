@@ -68,6 +68,13 @@ class FullEventStore(Protocol):
 
     Each event also has a position in its store: 1, 2, 3, ... A reader that has seen position p has seen everything
     below it, whatever writers do.
+
+    A store may also have ``restore(events) -> int``, which `hume.import_events` needs: it stores events with the ids,
+    numbers, times and metadata that they have, all or none, and returns how many were new. They get the next positions,
+    in the order given. An event that its stream has already, by id, with the same number and payload, is passed over;
+    with others it is an `IdConflict`. A new one whose number is not the stream's next is an `UnexpectedSequence`, which
+    expects the number before its own. What is no `Event` with a stream, a UUID as its id, and a time with a time zone
+    is a ``TypeError`` or ``ValueError``. In every case nothing was changed then.
     """
 
     def append(
@@ -155,12 +162,15 @@ class DirectStore:
 
     __slots__ = ()
 
-    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Sequence[Event], int]:
-        """Return about *limit* events that follow number *after*, and the number up to which there are no others."""
+    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+        """Return about *limit* events that follow number *after*: at least one if there is one.
+
+        With them, the number up to which there are no others, and that of the stream's last event.
+        """
         raise NotImplementedError
 
-    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Sequence[Event], int]:
-        """Return selected events that follow position *after*, and the position up to which there are no others."""
+    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+        """Return selected events that follow position *after*, as `page` does, with positions for numbers."""
         raise NotImplementedError
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from hume import telemetry
 from hume.actors._gen_server import GenServer
@@ -13,11 +13,14 @@ from hume.stores._batch import Batch, check_count, check_stream
 from hume.stores._event import POSITION, unshared
 from hume.stores._event_store import DirectStore
 from hume.stores._log import SEGMENT, Logs
+from hume.stores._restore import as_returning, restore
 from hume.stores._selector import select
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
+
+    import pykka
 
     from hume.actors._clock import Clock
     from hume.actors._mailbox import Mailbox
@@ -87,6 +90,13 @@ class Journal(DirectStore):
             for batch, seq in zip(checked, seqs, strict=True):
                 self._tell(batch, seq)
         return seqs
+
+    def restore(self, events: Iterable[Event]) -> int:
+        """Store events with the ids, numbers and times that they have; see `FullEventStore`."""
+        checked = as_returning(events)
+        with self._table.lock:
+            self._table.check_owner(self._mailbox)
+            return restore(self._logs, checked)
 
     def _tell(self, batch: Batch, seq: int) -> None:
         about = {"store": self._mailbox.ref, "stream": batch.stream}
@@ -241,6 +251,10 @@ class EventStoreActor(GenServer):
     ) -> list[int]:
         """Append to several streams, all or nothing; see `FullEventStore.append_many`."""
         return self._journal.append_many(batches, metadata=metadata)
+
+    def restore(self, events: Iterable[Event]) -> int:
+        """Store events with the ids, numbers and times that they have; see `FullEventStore`."""
+        return self._journal.restore(events)
 
     def events(
         self,

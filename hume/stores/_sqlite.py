@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from hume import telemetry
 from hume.actors._calls import call_mailbox
@@ -14,17 +14,21 @@ from hume.stores._codec import Codec, JSONCodec
 from hume.stores._sqlite_commit import Committer
 from hume.stores._sqlite_pool import Pool
 from hume.stores._sqlite_read import Reader
+from hume.stores._sqlite_restore import Restore, as_records, read_records
 from hume.stores._sqlite_schema import Database, Durability
 from hume.stores._sqlite_snapshots import SaveSnapshot, SQLiteSnapshotStore
 from hume.stores._sqlite_write import MAX_PAYLOAD, Append, EncodedBatch, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
     from pathlib import Path
     from uuid import UUID
 
+    import pykka
+
     from hume.actors._child_spec import ChildSpec
     from hume.stores._event import Event
+    from hume.stores._record import Record
 
 __all__ = ["SQLiteEventStore", "SQLiteSnapshotStore"]
 
@@ -88,6 +92,24 @@ class Journal(Reader):
         """Append to several streams, all or nothing; see `FullEventStore.append_many`, and `append`."""
         encoded = [EncodedBatch(self._codec, self._max_payload, *batch, metadata=metadata) for batch in batches]
         return self._append(encoded) if encoded else []
+
+    def restore(self, events: Iterable[Event]) -> int:
+        """Store events with the ids, numbers and times that they have; see `FullEventStore`, and `append`."""
+        return self.restore_records(as_records(events, self._codec, self._max_payload))
+
+    @property
+    def codec(self) -> Codec:
+        """What makes bytes of payloads and metadata."""
+        return self._codec
+
+    def records(self, after: int, limit: int) -> list[Record]:
+        """Return events as they are stored; see `RecordStore.records`."""
+        return read_records(self._readers, self._origin, after, limit)
+
+    def restore_records(self, records: Sequence[Record]) -> int:
+        """Store events as they were stored before; see `RecordStore.restore_records`."""
+        new: int = self._store(Restore(records, self._max_payload))
+        return new
 
     def _append(self, batches: Iterable[EncodedBatch]) -> list[int]:
         work = Append(*batches)
@@ -217,6 +239,7 @@ class SQLiteEventStore(GenServer):
     _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
         **GenServer._handlers,
         Append: _on_work,
+        Restore: _on_work,
         SaveSnapshot: _on_work,
         _Poll: _on_poll,
     }
@@ -240,6 +263,10 @@ class SQLiteEventStore(GenServer):
     ) -> list[int]:
         """Append to several streams, all or nothing; see `FullEventStore.append_many`."""
         return self._journal.append_many(batches, metadata=metadata)
+
+    def restore(self, events: Iterable[Event]) -> int:
+        """Store events with the ids, numbers and times that they have; see `FullEventStore`."""
+        return self._journal.restore(events)
 
     def events(
         self,

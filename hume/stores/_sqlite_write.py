@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sqlite3
+from contextlib import contextmanager
 from itertools import chain, count, repeat
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -11,15 +11,15 @@ from uuid import UUID
 from hume.errors import IdConflict, UnexpectedSequence
 from hume.stores._batch import EXISTS, Batch, check_payload
 from hume.stores._event import Origin
+from hume.stores._record import EPOCH, MICROSECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
+    from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
 
     from hume.actors._clock import Clock
     from hume.stores._codec import Codec, Encoded
 
 __all__ = [
-    "EPOCH",
     "MAX_PAYLOAD",
     "Append",
     "EncodedBatch",
@@ -30,10 +30,8 @@ __all__ = [
     "check_durable_stream",
 ]
 
-EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MAX_PAYLOAD: Final = 500_000_000  # bytes; SQLite itself allows a row a thousand million
 
-_MICROSECOND: Final = dt.timedelta(microseconds=1)
 _LOG_BITS: Final = ((1 << 64) - 1) << 64 & ~(0xF << 76)  # the upper half of a UUID, without its version
 
 _MOST_STREAMS: Final = 10_000  # that a writer keeps in mind
@@ -175,7 +173,7 @@ class Transaction:
     ) -> None:
         self.connection, self.known = connection, known
         self._origin, self._codec = origin, codec
-        self._recorded_at = (clock.utcnow() - EPOCH) // _MICROSECOND
+        self._recorded_at = (clock.utcnow() - EPOCH) // MICROSECOND
         self._rows: list[tuple[Any, ...]] = []  # to be inserted
 
     def stream(self, name: str) -> tuple[int | None, int]:
@@ -204,20 +202,23 @@ class Transaction:
             raise UnexpectedSequence(name, expected, last)
         if not batch.payloads:
             return last, False
+        return self.add(name, batch.payloads, batch.encoded_metadata, self._recorded_at, batch.ids), True
+
+    def add(
+        self, name: str, payloads: Sequence[Encoded], metadata: bytes | None, at: int, ids: Sequence[UUID] | None
+    ) -> int:
+        """Add to a stream what may be added, recorded *at* so many microseconds, and return its last number."""
+        row, last = self.stream(name)
         if row is None:
             row = self.connection.execute("INSERT INTO streams (name) VALUES (?)", (name,)).lastrowid
-        self._insert(batch, row, last)
-        self.known.streams[name] = row, last + len(batch.payloads)
-        return last + len(batch.payloads), True
-
-    def _insert(self, batch: EncodedBatch, row: int | None, seq: int) -> None:
-        metadata, recorded_at = batch.encoded_metadata, self._recorded_at
-        places = zip(count(self.known.position + 1), count(seq + 1), batch.payloads, batch.ids or repeat(None))
+        places = zip(count(self.known.position + 1), count(last + 1), payloads, ids or repeat(None))
         self._rows += [
-            (position, row, number, *payload, metadata, recorded_at, None if one is None else one.bytes)
+            (position, row, number, *payload, metadata, at, None if one is None else one.bytes)
             for position, number, payload, one in places
         ]
-        self.known.position += len(batch.payloads)
+        self.known.position += len(payloads)
+        self.known.streams[name] = row, last + len(payloads)
+        return last + len(payloads)
 
     def flush(self) -> None:
         """Insert the rows that wait for it; before what looks at them, and before the end."""
@@ -228,11 +229,23 @@ class Transaction:
                 start += size
         rows.clear()
 
-    def undo_to(self, savepoint: str) -> None:
-        """Undo what was done since a savepoint, before which all rows were inserted."""
-        self._rows.clear()
-        self.connection.execute(f"ROLLBACK TO {savepoint}")
-        self.known.look_again(self.connection)
+    @contextmanager
+    def all_or_nothing(self) -> Generator[None]:
+        """Undo what is done in the ``with`` block if an error ends it."""
+        self.flush()
+        self.connection.execute("SAVEPOINT whole")
+        try:
+            yield
+        except sqlite3.Error:
+            raise
+        except Exception:
+            self._rows.clear()
+            self.connection.execute("ROLLBACK TO whole")
+            self.known.look_again(self.connection)
+            raise
+        finally:
+            if self.connection.in_transaction:  # SQLite may have ended it, for an error of its own
+                self.connection.execute("RELEASE whole")
 
     def _appended_before(self, batch: EncodedBatch, row: int) -> int | None:
         """Return the last number of a batch whose ids are all known; `None` if none is."""
@@ -282,17 +295,5 @@ class Append(Work):
         """Append them."""
         if len(self.batches) == 1:
             return [transaction.append(self.batches[0])]  # which checks before it writes
-        connection = transaction.connection
-        transaction.flush()
-        connection.execute("SAVEPOINT batches")
-        try:
-            answers = [transaction.append(batch) for batch in self.batches]
-        except sqlite3.Error:
-            raise
-        except Exception:
-            transaction.undo_to("batches")
-            raise
-        finally:
-            if connection.in_transaction:  # SQLite may have ended it, for an error of its own
-                connection.execute("RELEASE batches")
-        return answers
+        with transaction.all_or_nothing():
+            return [transaction.append(batch) for batch in self.batches]

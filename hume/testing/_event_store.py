@@ -16,6 +16,7 @@ from hume.stores._batch import EXISTS
 from hume.stores._event import Event, as_event
 from hume.stores._event_store import resolve, validate_store
 from hume.testing._model import check_against_a_list
+from hume.testing._restoring import RestoringConformance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -247,8 +248,10 @@ class BasicEventStoreConformance:
             return [future.result(120) for future in [pool.submit(run, number) for number in range(self.threads)]]
 
 
-class EventStoreConformance(BasicEventStoreConformance):
+class EventStoreConformance(BasicEventStoreConformance, RestoringConformance):
     """The whole contract, which `FullEventStore` states: ids, several streams at once, the global order.
+
+    Events that are restored as they were, too, if the store has ``restore``.
 
     Example::
 
