@@ -15,7 +15,7 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 from hume.actors import _calls, _signals
 from hume.actors._child_spec import ChildSpec, ChildType
 from hume.actors._clock import SYSTEM_CLOCK, Clock
-from hume.actors._mailbox import WAKE, Mailbox, Reply, StopRequest, Timer, current, set_current
+from hume.actors._mailbox import WAKE, Mailbox, NextTimer, Reply, StopRequest, Timer, current, set_current
 from hume.actors._registry import Ref, Server, acting, any_mailbox_of, check_timeout, claim
 from hume.actors._signals import KILLED, NOPROC, NORMAL, Crash, Down, Exit, ExitSignal, crash_of, is_orderly
 from hume.errors import ActorDead, Timeout
@@ -434,6 +434,9 @@ class GenServer(pykka.ThreadingActor):
     def _on_stop_request(self, request: StopRequest, _reply: Reply | None) -> None:
         raise Stop(request.reason)
 
+    def _on_next_timer(self, _message: NextTimer, reply: Reply) -> None:
+        reply.set(self.actor_inbox.next_due())
+
     def _on_actor_stop(self, _message: object, _reply: Reply | None) -> None:
         raise Stop(NORMAL)  # whoever waits in ref.stop() is answered by the death itself
 
@@ -462,6 +465,7 @@ class GenServer(pykka.ThreadingActor):
         ExitSignal: _on_exit_signal,
         Down: _on_down,
         StopRequest: _on_stop_request,
+        NextTimer: _on_next_timer,
         _ActorStop: _on_actor_stop,
         _calls.Cast: _on_cast,
         ProxyCall: _on_proxy,

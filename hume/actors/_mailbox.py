@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from hume.actors._table import Table
 
-__all__ = ["WAKE", "Mailbox", "Reply", "StopRequest", "Timer", "current", "set_current"]
+__all__ = ["WAKE", "Mailbox", "NextTimer", "Reply", "StopRequest", "Timer", "current", "set_current"]
 
 _log = logging.getLogger("hume.actors")
 
@@ -48,6 +48,12 @@ class StopRequest:
 
     def __repr__(self) -> str:
         return f"StopRequest({self.reason!r})"
+
+
+class NextTimer:
+    """Asks a server when its next timer is due, after what was sent before: by its clock; `None` if it has none."""
+
+    __slots__ = ()
 
 
 class Reply(pykka.Future[Any]):
@@ -296,6 +302,10 @@ class Mailbox:
         timer = Timer(self.clock, delay, message)
         heapq.heappush(self._timers, (timer.due, next(self._ticket), timer))
         return timer
+
+    def next_due(self) -> float | None:
+        """Return when the next timer is due (or was, if it has been cancelled); `None` if there is none."""
+        return self._timers[0][0] if self._timers else None
 
     def move_timer(self, timer: Timer, delay: float) -> None:
         """Have an open timer fire after *delay* seconds from now instead."""
