@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hume import _bus
+from hume import _bus, _watch, telemetry
 from hume._projection import Projection
 from hume._requests import Await, Query, TakeSnapshot
 from hume._snapshot import Snapshot
@@ -120,7 +120,9 @@ def _append(
         check_expect_seq(expect_seq)
         if (me := current()) is not None and not me.alive:
             raise me.dead_error()  # a killed actor's thread publishes nothing any more
-    if metadata is None:  # which every store takes
+    if telemetry._handlers and _watch.is_publishing_watched():
+        seq = _watch.append(target, stream, batch, expect_seq, metadata)
+    elif metadata is None:  # which every store takes
         seq = target.append(stream, batch, expect_seq)
     else:
         seq = target.append(stream, batch, expect_seq, **metadata_argument(metadata))

@@ -19,6 +19,7 @@ from hume._replay import apply
 from hume._requests import TICK, Await, Query, TakeSnapshot, Tick
 from hume._snapshot import Snapshot, SnapshotPolicy, SnapshotStore, SnapshotTable
 from hume._view import Interrupted, View
+from hume._watch import is_handling_watched, watched
 from hume.actors._gen_server import GenServer, Stop
 from hume.actors._isolate import isolated
 from hume.actors._signals import NORMAL, is_orderly
@@ -227,7 +228,7 @@ class ProjectionCore(GenServer, Generic[State]):
         view = self._view
         with view:
             try:
-                apply(view, self._clauses, page)
+                apply(view, self._clauses_now(), page)
                 view.seq = end  # beyond the last event, where what follows is not selected
             except Interrupted:
                 raise
@@ -238,6 +239,10 @@ class ProjectionCore(GenServer, Generic[State]):
                 raise
         view.applied += len(page)
         self._policy.events += len(page)
+
+    def _clauses_now(self) -> Clauses:
+        """Return the clauses; while somebody listens, those that tell of each event."""
+        return watched(self._clauses, self._view) if telemetry._handlers and is_handling_watched() else self._clauses
 
     def _start_over(self, store: EventStore) -> None:
         """Begin again with the first event: the log is not the one that the state was folded from."""

@@ -35,7 +35,7 @@ PUBLIC = {
         ALL EXISTS Codec Encoded Event EventStore EventStoreActor FullEventStore JSONCodec SQLiteEventStore
         SQLiteSnapshotStore Selector event prefix upcaster validate_store
     """,
-    "hume.telemetry": "EVENTS EventName EventType attach attached detach execute",
+    "hume.telemetry": "EVENTS EventName EventType attach attached detach execute poll",
     "hume.errors": """
         ActorDead AlreadyPresent AlreadyStarted CallingSelf ChildNotFound ChildRestarting ChildRunning CodecError
         DecodeError EncodeError HumeError IdConflict InvalidStore MaxChildren NotFound NotOwner StaleEvent

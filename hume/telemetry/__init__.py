@@ -12,6 +12,7 @@ An event has a name, which is a tuple of strings; each time it happens it comes 
     telemetry.attach("slow snapshots", ("hume", "projection", "snapshot"), slow, 1.0)
 
 Durations are seconds. Handlers run in the thread in which the event happens, in the order attached; keep them short.
+`poll` executes the events that tell of a condition and do not happen by themselves.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from hume.telemetry._events import EVENTS, EventName, EventType
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
-__all__ = ["EVENTS", "EventName", "EventType", "attach", "attached", "detach", "execute"]
+__all__ = ["EVENTS", "EventName", "EventType", "attach", "attached", "detach", "execute", "poll"]
 
 HANDLER_FAILED: Final[EventName] = ("hume", "telemetry", "handler_failed")
 
@@ -43,6 +44,7 @@ class _Handler(NamedTuple):
 # new one, whole.
 _handlers: dict[EventName, tuple[_Handler, ...]] = {}
 _lock = threading.Lock()
+_sources: list[Callable[[], None]] = []  # of what `poll` is to tell; filled by the modules when they are imported
 
 
 def attach(
@@ -98,6 +100,15 @@ def execute(event_name: EventName, measurements: Mapping[str, Any], metadata: Ma
                 _log.exception("telemetry handler %r failed at %r and is detached", handler.id, event_name)
                 if event_name != HANDLER_FAILED:
                     execute(HANDLER_FAILED, {}, {"handler_id": handler.id, "event": event_name, "error": error})
+
+
+def poll() -> None:
+    """Execute, in this thread, the events that tell of a condition: ``("hume", "projection", "lag")``.
+
+    They do not happen by themselves, so call this as often as you want to know, about every ten seconds for instance.
+    """
+    for source in _sources:
+        source()
 
 
 def _remove(handler_id: Hashable) -> bool:

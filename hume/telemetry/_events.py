@@ -43,6 +43,9 @@ _PROJECTION: Final = {
     "class": "its class",
 }
 _FOLD: Final = {"projection": "the projection class", "seq": "number of the last event in the result"}
+_SPAN: Final = "an object that the start and the end have in common, and nothing else has"
+_PUBLISH: Final = {"store": "the store", "stream": "the stream", "span": _SPAN}
+_HANDLING: Final = {**_PROJECTION, "event": "the Event", "span": _SPAN}
 _STORE: Final = {"store": "the store's ref", "stream": "the stream"}
 _CHILD: Final = {
     "supervisor": "the supervisor's ref",
@@ -81,12 +84,45 @@ _ALL: Final = (
         {"seq": _SEQ},
         {**_PROJECTION, "payload": "the event's payload"},
     ),
+    EventType(
+        ("hume", "projection", "handle_event", "start"),
+        "a projection begins to handle an event",
+        {"seq": _SEQ},
+        _HANDLING,
+    ),
+    EventType(
+        ("hume", "projection", "handle_event", "stop"),
+        "it has handled the event, or failed; in the same thread as the start",
+        {"duration": _SECONDS, "seq": _SEQ},
+        {**_HANDLING, "error": "what the handler raised, or None"},
+    ),
+    EventType(
+        ("hume", "projection", "lag"),
+        "somebody has called poll: of each live projection, unless its store would have to be waited for",
+        {"lag": "events that it is behind its log", "seq": _SEQ},
+        _PROJECTION,
+    ),
     EventType(("hume", "projection", "evolve"), "hume.evolve has returned", {"duration": _SECONDS}, _FOLD),
     EventType(
         ("hume", "projection", "replay"),
         "hume.replay has returned",
         {"duration": _SECONDS, "events": _EVENTS},
         _FOLD,
+    ),
+    EventType(
+        ("hume", "publish", "start"),
+        "hume.publish or publish_many is about to append",
+        {"events": _EVENTS},
+        {
+            **_PUBLISH,
+            "carrier": "a dict of the events' metadata, to which a handler may add; None: the store takes none",
+        },
+    ),
+    EventType(
+        ("hume", "publish", "stop"),
+        "the append has returned, or failed; in the same thread as the start",
+        {"duration": _SECONDS, "events": _EVENTS},
+        {**_PUBLISH, "seq": "number of the last event, or None", "error": "what the append raised, or None"},
     ),
     EventType(
         ("hume", "store", "append"),

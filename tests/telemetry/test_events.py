@@ -51,6 +51,7 @@ def live_and_die(path: Path) -> None:
     supervisor = hume.Supervisor.start(children, max_restarts=1, name="supervisor")
     hume.publish_many(STORE, "s", ["a", "what?", "b"])
     assert hume.state("loose") == ["a", "b"]
+    telemetry.poll()
     hume.take_snapshot("loose")
     first = hume.whereis("loose")
     assert first is not None
