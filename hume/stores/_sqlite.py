@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from hume import telemetry
 from hume.actors._calls import call_mailbox
+from hume.actors._clock import SYSTEM_CLOCK
 from hume.actors._gen_server import GenServer
 from hume.actors._mailbox import Mailbox, Reply, current
 from hume.errors import ActorDead
@@ -222,11 +223,12 @@ class SQLiteEventStore(GenServer):
             readers = Pool(database, database.connect_to_read, lambda: _check_alive(mailbox))
         _at_death(mailbox, readers.close)
         _at_death(mailbox, writer.close)  # last, when it can put the file in order
-        self._committer = Committer(writer, settings.codec, mailbox)
+        self._committer = Committer(writer, settings.codec, mailbox, self.clock)
         self._journal = Journal(mailbox, self._committer, readers, settings)
         _at_death(mailbox, self._journal.snapshots.release)
         mailbox.face = self._journal
         if not database.in_memory:
+            mailbox.clock = SYSTEM_CLOCK  # of its timers: other processes go by no other clock
             self.send_after(_POLL_AFTER, _POLL)
 
     def _on_work(self, work: Work, reply: Reply | None) -> None:

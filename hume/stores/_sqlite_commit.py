@@ -18,6 +18,7 @@ from hume.stores._sqlite_write import Known, LogOrigin, Transaction, Work
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hume.actors._clock import Clock
     from hume.stores._codec import Codec
     from hume.stores._sqlite_pool import Pool
 
@@ -41,8 +42,8 @@ class Committer:
     actor or another; all below belongs to its holder.
     """
 
-    def __init__(self, writer: Pool, codec: Codec, mailbox: Mailbox) -> None:
-        self._writer, self._codec, self._mailbox = writer, codec, mailbox
+    def __init__(self, writer: Pool, codec: Codec, mailbox: Mailbox, clock: Clock) -> None:
+        self._writer, self._codec, self._mailbox, self._clock = writer, codec, mailbox, clock
         self._turn = allocate_lock()
         self._is_quiet = True  # nobody had to wait, the last time; read without the turn, as a guess
         self._is_failing = False  # the last look for new events failed
@@ -104,7 +105,7 @@ class Committer:
                 connection.execute("BEGIN IMMEDIATE")  # so that nobody, in any process, can come in between
                 self._known.look(connection)
                 grown = self._grown(connection)
-                transaction = Transaction(connection, self._known, self.origin, self._codec, self._mailbox.clock)
+                transaction = Transaction(connection, self._known, self.origin, self._codec, self._clock)
                 while group:
                     answers += [_run(envelope, transaction) for envelope in group if _is_awaited(envelope)]
                     group = more()  # who came while we wrote
