@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from hume import _bus, _watch, telemetry
 from hume._projection import Projection
-from hume._requests import Await, Query, TakeSnapshot
+from hume._requests import Query, TakeSnapshot
 from hume._snapshot import Snapshot
 from hume._view import Status, View, departed
 from hume.actors._calls import await_start, call_mailbox
@@ -19,7 +20,12 @@ from hume.stores._batch import check_expect_seq, check_stream
 from hume.stores._event_store import DirectStore, metadata_argument, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import TypeAlias, Unpack
+
+    import pykka
+
+    from hume._behaviour import StartOptions
 
 __all__ = [
     "catch_up",
@@ -35,10 +41,31 @@ __all__ = [
     "take_snapshot",
 ]
 
+P = TypeVar("P", bound=Projection[Any])
 S = TypeVar("S")
+T = TypeVar("T")
+C_co = TypeVar("C_co", covariant=True)
 
 
-def start(cls: type[Projection[Any]], **options: Any) -> Any:
+# Pykka's refs and proxies are invariant: an ActorRef[Inventory] is no ActorRef[Projection[dict]]. What is needed of
+# them to tell the type of the state is covariant, though.
+
+
+class _RefOf(Hashable, Protocol[C_co]):
+    @property
+    def actor_class(self) -> type[C_co]: ...
+
+
+class _ProxyOf(Hashable, Protocol[C_co]):
+    @property
+    def actor_ref(self) -> _RefOf[C_co]: ...
+
+
+if TYPE_CHECKING:
+    _Of: TypeAlias = _RefOf[Projection[S]] | _ProxyOf[Projection[S]]
+
+
+def start(cls: type[P], **options: Unpack[StartOptions]) -> pykka.ActorRef[P]:
     """Start a projection and return its ref; see `Projection.start` for the options and errors.
 
     Raises:
@@ -47,7 +74,7 @@ def start(cls: type[Projection[Any]], **options: Any) -> Any:
     return _projection_class(cls).start(**options)
 
 
-def start_link(cls: type[Projection[Any]], **options: Any) -> Any:
+def start_link(cls: type[P], **options: Unpack[StartOptions]) -> pykka.ActorRef[P]:
     """Start a projection linked to the calling actor, or else to the application; see `Projection.start`.
 
     Raises:
@@ -56,7 +83,7 @@ def start_link(cls: type[Projection[Any]], **options: Any) -> Any:
     return _projection_class(cls).start_link(**options)
 
 
-def _projection_class(cls: type[Projection[Any]]) -> type[Projection[Any]]:
+def _projection_class(cls: type[P]) -> type[P]:
     if not (isinstance(cls, type) and issubclass(cls, Projection)):
         msg = f"expected a subclass of hume.Projection, not {cls!r}"
         raise TypeError(msg)
@@ -130,6 +157,10 @@ def _append(
     return seq
 
 
+@overload
+def state(server: _Of[S], *, timeout: float | None = 5.0, dirty: bool = False, at_least: int | None = None) -> S: ...
+@overload
+def state(server: Server, *, timeout: float | None = 5.0, dirty: bool = False, at_least: int | None = None) -> Any: ...
 def state(server: Server, *, timeout: float | None = 5.0, dirty: bool = False, at_least: int | None = None) -> Any:
     """Return a copy of a projection's state.
 
@@ -150,6 +181,14 @@ def state(server: Server, *, timeout: float | None = 5.0, dirty: bool = False, a
     return _read(server, timeout, dirty, at_least)[1]
 
 
+@overload
+def snapshot(
+    server: _Of[S], *, timeout: float | None = 5.0, dirty: bool = False, at_least: int | None = None
+) -> Snapshot[S]: ...
+@overload
+def snapshot(
+    server: Server, *, timeout: float | None = 5.0, dirty: bool = False, at_least: int | None = None
+) -> Snapshot[Any]: ...
 def snapshot(
     server: Server, *, timeout: float | None = 5.0, dirty: bool = False, at_least: int | None = None
 ) -> Snapshot[Any]:
@@ -163,6 +202,10 @@ def catch_up(server: Server) -> None:
     mailbox.face.hint.give()
 
 
+@overload
+def catch_up_sync(server: _Of[S], timeout: float | None = 5.0) -> Snapshot[S]: ...
+@overload
+def catch_up_sync(server: Server, timeout: float | None = 5.0) -> Snapshot[Any]: ...
 def catch_up_sync(server: Server, timeout: float | None = 5.0) -> Snapshot[Any]:
     """Have a projection apply all that its log holds now, and return the snapshot that it has reached.
 
@@ -172,7 +215,11 @@ def catch_up_sync(server: Server, timeout: float | None = 5.0) -> Snapshot[Any]:
     return snapshot(server, timeout=timeout)
 
 
-def query(server: Server, fn: Callable[[Any], S], *, timeout: float | None = 5.0) -> S:
+@overload
+def query(server: _Of[S], fn: Callable[[S], T], *, timeout: float | None = 5.0) -> T: ...
+@overload
+def query(server: Server, fn: Callable[[Any], T], *, timeout: float | None = 5.0) -> T: ...
+def query(server: Server, fn: Callable[[Any], T], *, timeout: float | None = 5.0) -> T:
     """Return ``fn(state)``: it runs in the projection, after all that was published before; the answer is copied.
 
     Use it to read a little of a large state. *fn* must not change the state.
@@ -187,6 +234,10 @@ def query(server: Server, fn: Callable[[Any], S], *, timeout: float | None = 5.0
     return _call(server, Query(fn), timeout)  # type: ignore[no-any-return]  # what fn returns
 
 
+@overload
+def take_snapshot(server: _Of[S], timeout: float | None = 5.0) -> Snapshot[S]: ...
+@overload
+def take_snapshot(server: Server, timeout: float | None = 5.0) -> Snapshot[Any]: ...
 def take_snapshot(server: Server, timeout: float | None = 5.0) -> Snapshot[Any]:
     """Have a projection save a snapshot of what was published before, now, and return it.
 
@@ -263,7 +314,7 @@ def _read(server: Server, timeout: float | None, dirty: bool, at_least: int | No
         if view.seq >= target:
             return view.copy(timeout)
     try:
-        answer: tuple[int, Any] = call_mailbox(mailbox, Await(target), timeout)
+        answer: tuple[int, Any] = call_mailbox(mailbox, target, timeout, view.expect)
     except Timeout as late:
         msg = f"{mailbox} is at {view.seq} and did not reach {target} within {timeout} seconds"
         raise Timeout(msg) from late

@@ -42,12 +42,16 @@ class StreamFeed:
         """Return the number of the last event that there is now."""
         return store.last_seq(self.stream)
 
-    def page(self, store: EventStore, after: int, limit: int) -> tuple[Sequence[Event], int]:
-        """Return about *limit* events that follow *after*, and up to where these are all there are."""
+    def page(self, store: EventStore, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+        """Return about *limit* events that follow *after*, up to where these are all, and where the end is."""
         if isinstance(store, DirectStore):
             return store.page(self.stream, after, limit)
+        last = self.last(store)
+        limit = min(limit, last - after)
+        if limit <= 0:
+            return (), after, last
         events = in_order(itertools.islice(store.events(self.stream, after, limit), limit), after)
-        return events, events[-1].seq if events else after
+        return events, events[-1].seq if events else after, last
 
 
 class SelectorFeed:
@@ -73,15 +77,17 @@ class SelectorFeed:
         position: int = store.last_position()
         return position
 
-    def page(self, store: Any, after: int, limit: int) -> tuple[Sequence[Event], int]:
-        """Return about *limit* events that follow *after*, and up to where these are all there are."""
+    def page(self, store: Any, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+        """Return about *limit* events that follow *after*, up to where these are all, and where the end is."""
         if isinstance(store, DirectStore):
             return store.page_of(self.stream, after, limit)
         last = self.last(store)
+        if last <= after:
+            return (), after, last
         found = store.all_events(after, limit, self.stream.streams, self.stream.prefix)
         events: list[Event] = list(map(unshared, itertools.islice(found, limit)))
         full = len(events) == limit
-        return events, events[-1][POSITION] if full else max(last, after)
+        return events, events[-1][POSITION] if full else max(last, events[-1][POSITION] if events else 0), last
 
 
 Feed: TypeAlias = StreamFeed | SelectorFeed

@@ -16,7 +16,7 @@ from hume import telemetry
 from hume._behaviour import Clauses, Options
 from hume._bus import Look
 from hume._replay import apply
-from hume._requests import TICK, Await, Query, TakeSnapshot, Tick
+from hume._requests import TICK, Query, TakeSnapshot, Tick
 from hume._snapshot import Snapshot, SnapshotPolicy, SnapshotStore, SnapshotTable
 from hume._view import Interrupted, View
 from hume._watch import is_handling_watched, watched
@@ -75,9 +75,9 @@ class ProjectionCore(GenServer, Generic[State]):
     __hume_handlers__: ClassVar[Mapping[type, str]] = {}
     __hume_recorded__: ClassVar[bool] = False
 
-    # -- callbacks
+    # -- callbacks; what is of the user's own choosing is Any, so that an override may say what it is
 
-    def init_state(self, projection: Hashable, /) -> State:
+    def init_state(self, projection: Any, /) -> State:
         """Return the state before the first event."""
         msg = f"{type(self).__name__} must have init_state(self, projection), the state before the first event"
         raise NotImplementedError(msg)
@@ -89,17 +89,17 @@ class ProjectionCore(GenServer, Generic[State]):
         """Return the state after the event; override this instead of `handle_event` to get the event as recorded."""
         return self.handle_event(event.payload, state)
 
-    def on_init(self, projection: Hashable, /) -> None:
+    def on_init(self, projection: Any, /) -> None:
         """Do what is to be done when the state has been restored from its snapshot, before catching up."""
 
     def on_caught_up(self, snapshot: Snapshot[State], /) -> None:
         """Do what is to be done whenever the end of the log is reached. An error is logged and counted."""
 
-    def last_snapshot(self, projection: Hashable, /) -> Snapshot[State] | None:
+    def last_snapshot(self, projection: Any, /) -> Snapshot[State] | None:
         """Return the snapshot to start from, `None` for none; by default, what the snapshot store has."""
         return self._snapshots.last_snapshot(projection)
 
-    def persist_snapshot(self, projection: Hashable, snapshot: Snapshot[State], /) -> None:
+    def persist_snapshot(self, projection: Any, snapshot: Snapshot[State], /) -> None:
         """Keep a snapshot; by default, in the snapshot store. An error is logged and counted."""
         self._snapshots.persist_snapshot(projection, snapshot)
 
@@ -188,13 +188,15 @@ class ProjectionCore(GenServer, Generic[State]):
             _StoreDown: the store is dead, or does not answer, for the time being.
         """
         view = self._view
+        self._admit()  # before the log is read
         try:
             store = resolve(view.store)
-            last = view.feed.last(store)
+            page, end, last = view.feed.page(store, view.seq, _PAGE)
             if last < view.seq or not view.is_of(store):
                 self._start_over(store)
-            if last > view.seq:
-                self._follow(store, last)
+                page, end, last = view.feed.page(store, 0, _PAGE)
+            if end > view.seq:
+                self._follow(store, page, end, last)
         except (ActorDead, Timeout) as error:
             if view.torn:
                 raise  # a handler's own error
@@ -204,29 +206,29 @@ class ProjectionCore(GenServer, Generic[State]):
         if view.phase != "live":
             view.phase = "live"
             self._announce()
+        self._answer_waiters()  # who came with a number that had been reached
 
-    def _follow(self, store: EventStore, last: int) -> None:
+    def _follow(self, store: EventStore, page: Sequence[Event], end: int, last: int) -> None:
         view, began, first = self._view, time.perf_counter(), self._view.seq
         view.phase = "catching_up"
         try:
-            while view.seq < last:
-                page, end = view.feed.page(store, view.seq, min(_PAGE, last - view.seq))
-                if end <= view.seq:
-                    break  # a store of somebody's own that has less than it says
+            while end > view.seq:  # a store of somebody's own may have less than it says
                 self._apply(page, end)
+                self._admit()
                 self._answer_waiters()
                 self._save_if_due()
-                if view.seq < last:
-                    self._answer_early()
-                    if self._is_to_end():
-                        raise Interrupted
+                if end >= last:
+                    break
+                if self._is_to_end():
+                    raise Interrupted
+                page, end, _ = view.feed.page(store, view.seq, min(_PAGE, last - end))
         finally:
             measurements = {"duration": time.perf_counter() - began, "events": view.seq - first}
             self._execute(_CATCH_UP, measurements, seq=view.seq)
 
     def _apply(self, page: Sequence[Event], end: int) -> None:
         view = self._view
-        with view:
+        with view.busy:
             try:
                 apply(view, self._clauses_now(), page)
                 view.seq = end  # beyond the last event, where what follows is not selected
@@ -248,7 +250,7 @@ class ProjectionCore(GenServer, Generic[State]):
         """Begin again with the first event: the log is not the one that the state was folded from."""
         view = self._view
         _log.warning("%s starts over: its log was replaced by another one", self)
-        with view:
+        with view.busy:
             view.seq, view.state = 0, self.init_state(view.projection)
             # where the store can't say which log it is, another name: so the new snapshots replace the old log's
             view.log_id = getattr(store, "log_id", None) or uuid.uuid4()
@@ -287,9 +289,6 @@ class ProjectionCore(GenServer, Generic[State]):
             if reply is not None:
                 reply.fail(down.error)
             return False
-        wait = self._policy.wait(self.clock.monotonic())
-        if wait is not None and wait < self._timer.left():
-            self.actor_inbox.move_timer(self._timer, wait)
         return True
 
     # -- snapshots
@@ -300,8 +299,13 @@ class ProjectionCore(GenServer, Generic[State]):
         return Snapshot(view.seq, state, view.projection, self._options.version, view.log_id)
 
     def _save_if_due(self) -> None:
-        if self._policy.wait(self.clock.monotonic()) == 0.0:
+        """Save a snapshot if one is due; else see to it that the timer fires when it is."""
+        now = self.clock.monotonic()
+        wait = self._policy.wait(now)
+        if wait == 0.0:
             self._save()
+        elif wait is not None and now + wait < self._timer.due:
+            self.actor_inbox.move_timer(self._timer, wait)
 
     def _save(self) -> Snapshot[State] | Exception:
         """Save a snapshot; return it, or the error, which has been noted."""
@@ -352,26 +356,21 @@ class ProjectionCore(GenServer, Generic[State]):
         soon = self._options.snapshot_after if wait is None else wait
         return self._options.catch_up_after if soon is None else min(self._options.catch_up_after, soon)
 
-    def _on_await(self, message: Await, reply: Reply) -> None:
-        self._try_to_catch_up()  # also when it has reached that number: in another log than the caller saw, perhaps
-        ticket = next(self._tickets)
-        if ticket % 100 == 0:  # now and then, drop those who have given up
-            self._waiters = sorted(waiter for waiter in self._waiters if not waiter[2].done())
-        heapq.heappush(self._waiters, (message.seq, ticket, reply))
-        self._answer_waiters()
+    def _admit(self) -> None:
+        """Take note of those who have come to wait for a number."""
+        arrivals = self._view.arrivals
+        while arrivals:
+            seq, reply = arrivals.popleft()
+            ticket = next(self._tickets)
+            if ticket % 100 == 0:  # now and then, drop those who have given up
+                self._waiters = sorted(waiter for waiter in self._waiters if not waiter[2].done())
+            heapq.heappush(self._waiters, (seq, ticket, reply))
 
     def _answer_waiters(self) -> None:
         view, waiters = self._view, self._waiters
         while waiters and waiters[0][0] <= view.seq:
             _, _, reply = heapq.heappop(waiters)
             if not reply.done():
-                self._reply_with(reply, lambda: (view.seq, isolated(view.state, view.copier)))
-
-    def _answer_early(self) -> None:
-        """Between two pages, answer those whose number is reached, though their message is not taken before the end."""
-        view = self._view
-        for reply, message in self.actor_inbox.pending.copy().items():
-            if isinstance(message, Await) and message.seq <= view.seq:
                 self._reply_with(reply, lambda: (view.seq, isolated(view.state, view.copier)))
 
     def _on_query(self, query: Query, reply: Reply) -> None:
@@ -405,7 +404,6 @@ class ProjectionCore(GenServer, Generic[State]):
         **GenServer._handlers,
         Look: _on_look,
         Tick: _on_tick,
-        Await: _on_await,
         Query: _on_query,
         TakeSnapshot: _on_take_snapshot,
         ProxyCall: _on_proxied,

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TICK", "Await", "Query", "TakeSnapshot", "Tick"]
-
-
-@dataclass(frozen=True, slots=True)
-class Await:
-    """A call that is answered with ``(seq, state)`` once the projection has reached *seq*."""
-
-    seq: int
+__all__ = ["TICK", "Query", "TakeSnapshot", "Tick"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,13 +47,16 @@ class Snapshot(Generic[State]):
 
 @runtime_checkable
 class SnapshotStore(Protocol):
-    """Where snapshots are kept; a projection calls it in its own thread, with a state that nobody changes."""
+    """Where snapshots are kept; a projection calls it in its own thread, with a state that nobody changes.
 
-    def last_snapshot(self, projection: Hashable) -> Snapshot[Any] | None:
+    *projection* is the identity of the one that asks: any hashable, or in a store of your own, what yours are.
+    """
+
+    def last_snapshot(self, projection: Any, /) -> Snapshot[Any] | None:
         """Return the newest snapshot of a projection; `None` if there is none."""
         ...
 
-    def persist_snapshot(self, projection: Hashable, snapshot: Snapshot[Any]) -> None:
+    def persist_snapshot(self, projection: Any, snapshot: Snapshot[Any], /) -> None:
         """Keep a snapshot in place of the one there is, unless that one is newer."""
         ...
 
@@ -120,11 +123,8 @@ class SnapshotPolicy:
         if not by_number and self._after is None:
             return None
         due_in = 0.0 if by_number else self._saved_at + (self._after or 0.0) - now
-        return max(0.0, due_in, self._over_budget(now))
-
-    def _over_budget(self, now: float) -> float:
-        """Return the seconds after which the time spent on snapshots is within its share."""
-        return (self._spent - _ADVANCE) * _SHARE - (now - self._began)
+        over_budget = (self._spent - _ADVANCE) * _SHARE - (now - self._began)
+        return max(0.0, due_in, over_budget)
 
     def saved(self, began: float, now: float) -> None:
         """Note that a snapshot was taken, and how long that took."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from _thread import allocate_lock
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from hume._feed import Feed
-    from hume.actors._mailbox import Mailbox
+    from hume.actors._mailbox import Mailbox, Reply
     from hume.stores._event import Event
 
 __all__ = ["Interrupted", "Phase", "Status", "View"]
@@ -77,13 +78,15 @@ class View(Fold):
 
     ``busy`` guards ``seq`` and ``state``: the projection holds it while it applies events, a reader while it copies.
     So nobody sees a state that a handler is changing. Between two events the projection looks at ``waiting`` and lets
-    a reader in. All the rest is written by the projection's thread only, one assignment each, and read by any.
+    a reader in. Any thread appends to ``arrivals``, and only the projection takes from it. All the rest is written by
+    the projection's thread only, one assignment each, and read by any.
     """
 
     __slots__ = (
-        "_busy",
         "_turnstile",
         "applied",
+        "arrivals",
+        "busy",
         "copier",
         "errors",
         "feed",
@@ -108,8 +111,9 @@ class View(Fold):
     ) -> None:
         super().__init__(0, None, feed.cursor)
         self.mailbox, self.projection, self.feed, self.store, self.copier = mailbox, projection, feed, store, copier
-        self._busy = allocate_lock()
+        self.busy = allocate_lock()
         self._turnstile = allocate_lock()
+        self.arrivals: deque[tuple[int, Reply]] = deque()  # who waits for which number, and has not been seen
         self.applied = self.errors = 0
         self.snapshot_seq: int | None = None
         self.phase: Phase = "catching_up"
@@ -121,12 +125,6 @@ class View(Fold):
 
     # -- the projection's thread
 
-    def __enter__(self) -> None:
-        self._busy.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._busy.release()
-
     def give_way(self) -> None:
         """Let in the reader who waits.
 
@@ -136,10 +134,10 @@ class View(Fold):
         Raises:
             Interrupted: it has been killed; so it leaves after the event in hand, not after the page.
         """
-        self._busy.release()
+        self.busy.release()
         with self._turnstile:
             pass
-        self._busy.acquire()
+        self.busy.acquire()
         if not self.mailbox.alive:
             raise Interrupted
 
@@ -174,7 +172,19 @@ class View(Fold):
     def is_of(self, store: object) -> bool:
         """Tell whether the state was folded from this store's log, as far as the store can say."""
         log_id = getattr(store, "log_id", None)
-        return log_id is None or log_id == self.log_id
+        return log_id is None or log_id is self.log_id or log_id == self.log_id
+
+    def expect(self, seq: int, reply: Reply) -> None:
+        """Have *reply* answered with ``(seq, state)`` once the projection has reached *seq*, or fail at its death.
+
+        No message is sent but the hint, and none where one waits already: the projection takes it before it looks at
+        ``arrivals``, and that before it reads the log. So what comes too late to be seen gives a hint of its own.
+        """
+        self.mailbox.pending[reply] = self
+        reply.mailbox = self.mailbox
+        self.arrivals.append((seq, reply))
+        self.hint.give()
+        self.mailbox.refuse_if_dead()
 
     def _interrupt(self) -> None:
         self.waiting = True
@@ -187,7 +197,7 @@ class View(Fold):
             ActorDead: the projection died meanwhile.
             BaseException: what a handler raised meanwhile, which ends the projection.
         """
-        if not self._busy.acquire(blocking=False):
+        if not self.busy.acquire(blocking=False):
             self._wait_for_a_gap(timeout)
         try:
             if self.torn and self.last_error is not None:
@@ -196,7 +206,7 @@ class View(Fold):
                 raise self.mailbox.dead_error()
             return self.seq, isolated(self.state, self.copier)
         finally:
-            self._busy.release()
+            self.busy.release()
 
     def _wait_for_a_gap(self, timeout: float | None) -> None:
         limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
@@ -205,7 +215,7 @@ class View(Fold):
         if in_time:
             try:  # the main thread may be torn out of its wait by a KeyboardInterrupt
                 self.waiting = True
-                in_time = self._busy.acquire(timeout=max(0.0, deadline - time.monotonic()))
+                in_time = self.busy.acquire(timeout=max(0.0, deadline - time.monotonic()))
             finally:
                 self.waiting = False
                 if not self.mailbox.alive:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pykka
 from pykka._envelope import Envelope
@@ -14,6 +14,9 @@ from hume.actors._mailbox import Mailbox, Reply, StopRequest, current
 from hume.actors._registry import Server, any_mailbox_of, check_timeout, mailbox_of
 from hume.actors._signals import KILLED, NORMAL
 from hume.errors import ActorDead, CallingSelf, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Cast", "call", "call_mailbox", "cast", "kill", "reply", "send", "stop"]
 
@@ -46,14 +49,19 @@ def call(server: Server, message: Any, timeout: float | None = 5.0) -> Any:
     return call_mailbox(mailbox_of(server), message, timeout)
 
 
-def call_mailbox(mailbox: Mailbox, message: object, timeout: float | None) -> Any:
-    """Do what `call` does, with a mailbox at hand."""
+def call_mailbox(
+    mailbox: Mailbox, message: Any, timeout: float | None, send: Callable[[Any, Reply], object] | None = None
+) -> Any:
+    """Do what `call` does, with a mailbox at hand; *send* brings the message there in another way than the queue."""
     reply = Reply()
     me = current()
     if me is not None:
         _wait_for(me, mailbox, reply)
     try:
-        mailbox.put(Envelope(message, reply))
+        if send is None:
+            mailbox.put(Envelope(message, reply))
+        else:
+            send(message, reply)
         return _await(mailbox, reply, timeout)
     finally:
         if me is not None:

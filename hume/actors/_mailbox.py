@@ -245,8 +245,15 @@ class Mailbox:
         if type(envelope.message) in (_ActorStop, StopRequest):
             self.stopping = True
         self._queue.put(envelope)
-        # Put first, check second. `die` clears `alive` before it empties the queue and the table of pending calls, so
-        # either it sees what was put above, or we see here that it has come by. Pykka checks first, and hangs.
+        if not self.alive:
+            self._refuse_all()  # as refuse_if_dead, without a call on the way of every message
+
+    def refuse_if_dead(self) -> None:
+        """Fail what waits for an answer if the owner is dead; to be called after something was put where it looks.
+
+        Put first, check second. `die` clears ``alive`` before it empties the queue and the table of pending calls, so
+        either it sees what was put, or we see here that it has come by. Pykka checks first, and hangs.
+        """
         if not self.alive:
             self._refuse_all()
 
@@ -267,8 +274,8 @@ class Mailbox:
             self._held = None
             return held
         while self._timers:
-            timer = self._timers[0][2]
-            left = timer.left()
+            due, _, timer = self._timers[0]
+            left = due - self.clock.monotonic()
             if left > 0.0 and timer.is_open:
                 try:
                     return self._queue.get(timeout=min(left, threading.TIMEOUT_MAX))

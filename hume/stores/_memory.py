@@ -104,25 +104,27 @@ class Journal(DirectStore):
 
     # -- reading: lazily, a page at a time, up to the end that there was at the call
 
-    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Sequence[Event], int]:
-        """Return some of the events that follow number *after*, in order: at least one if there is one."""
-        with self._table.lock:
-            self._table.check_owner(self._mailbox)
+    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+        """Return some of a stream's events; see `DirectStore.page`."""
+        table = self._table
+        with table.lock:
+            table.check_owner(self._mailbox)
             log = self._logs.streams.get(stream)
             if log is None:
-                return (), after
-            page, shareable = log.page(after, limit), log.shareable
-        return page if shareable else _copies(page), after + len(page)
+                return (), after, 0
+            page, last, shareable = log.page(after, limit), log.last, log.shareable
+        return page if shareable else _copies(page), after + len(page), last
 
-    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Sequence[Event], int]:
-        """Return selected events that follow position *after*, and the position up to which these are all there are."""
+    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+        """Return some of the selected events; see `DirectStore.page_of`."""
         with self._table.lock:
             self._table.check_owner(self._mailbox)
             streams = selector.streams
             if selector.prefix is not None:
                 streams = tuple(self._logs.matching(selector.prefix))
             page, end = self._logs.page(after, min(limit, SEGMENT), streams)
-        return _copies(page), end
+            last = len(self._logs.order)
+        return _copies(page), end, last
 
     def events(
         self,
@@ -145,7 +147,7 @@ class Journal(DirectStore):
 
     def _forward(self, stream: Hashable, after: int, last: int) -> Iterator[Event]:
         while after < last:
-            page, after = self.page(stream, after, min(last - after, SEGMENT))
+            page, after, _ = self.page(stream, after, min(last - after, SEGMENT))
             yield from page
 
     def _backward(self, stream: Hashable, after: int, last: int) -> Iterator[Event]:
@@ -171,7 +173,7 @@ class Journal(DirectStore):
     def _all(self, selector: Selector, after: int, last: int, limit: int | None) -> Iterator[Event]:
         left = last if limit is None else limit  # there are no more events than positions
         while after < last and left > 0:
-            page, after = self.page_of(selector, after, min(left, SEGMENT))
+            page, after, _ = self.page_of(selector, after, min(left, SEGMENT))
             chosen = [event for event in page if event[POSITION] <= last]
             left -= len(chosen)
             yield from chosen
@@ -214,12 +216,12 @@ class EventStoreActor(GenServer):
     """
 
     @classmethod
-    def start(cls, *, name: Hashable = None, timeout: float | None = None) -> Any:  # type: ignore[override]  # has no other arguments
+    def start(cls, *, name: Hashable = None, timeout: float | None = None) -> pykka.ActorRef[Self]:
         """Start a store, named by its class unless *name* is given, with the logs that a store of this name left."""
         return super().start(cls if name is None else name, name=cls if name is None else name, timeout=timeout)
 
     @classmethod
-    def start_link(cls, *, name: Hashable = None, timeout: float | None = None) -> Any:  # type: ignore[override]  # as start
+    def start_link(cls, *, name: Hashable = None, timeout: float | None = None) -> pykka.ActorRef[Self]:
         """Start a store as `start` does, linked to the caller."""
         return super().start_link(cls if name is None else name, name=cls if name is None else name, timeout=timeout)
 

@@ -80,12 +80,14 @@ class Reader(DirectStore):
 
     # -- one stream
 
-    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Sequence[Event], int]:
-        """Return events that follow number *after*, of *limit* numbers, and the number up to which these are all."""
+    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+        """Return a stream's events, of *limit* numbers; see `DirectStore.page`."""
         check_durable_stream(stream)
         with self._readers.lend("read events") as connection:
             rows = connection.execute(_FORWARD, (stream, after, limit)).fetchall()
-        return (self._events(rows, stream), rows[-1][1]) if rows else ((), after)
+            end = rows[-1][1] if rows else after
+            last = end if 0 < len(rows) < limit else connection.execute(_LAST_SEQ, (stream,)).fetchone()[0] or 0
+        return self._events(rows, stream), end, last
 
     def events(
         self,
@@ -106,7 +108,7 @@ class Reader(DirectStore):
 
     def _forward(self, stream: Hashable, after: int, last: int, left: int) -> Iterator[Event]:
         while after < last and left > 0:
-            page, after = self.page(stream, after, min(last - after, left, _PAGE))
+            page, after, _ = self.page(stream, after, min(last - after, left, _PAGE))
             yield from page
             left -= _count(page) if left < last else 0  # which is enough for all
 
@@ -127,8 +129,8 @@ class Reader(DirectStore):
 
     # -- several streams
 
-    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Sequence[Event], int]:
-        """Return selected events that follow position *after*, and the position up to which these are all there are.
+    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+        """Return some of the selected events; see `DirectStore.page_of`.
 
         Where few streams are selected, the rest of a long log is passed over by way of their indexes.
         """
@@ -140,7 +142,8 @@ class Reader(DirectStore):
                 end = rows[-1][-1] if rows else after
             else:
                 rows, end = _selected(connection, selector, after, limit)
-        return self._events(rows), end
+            last = connection.execute(_LAST_POSITION).fetchone()[0] or 0
+        return self._events(rows), end, last
 
     def all_events(
         self,
@@ -161,7 +164,7 @@ class Reader(DirectStore):
 
     def _all(self, selector: Selector, after: int, last: int, left: int) -> Iterator[Event]:
         while after < last and left > 0:
-            page, after = self.page_of(selector, after, min(left, _PAGE))
+            page, after, _ = self.page_of(selector, after, min(left, _PAGE))
             chosen = page if after <= last else [event for event in page if event[POSITION] <= last]
             yield from chosen
             left -= _count(chosen) if left < last else 0
