@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import logging
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Required, TypedDict, TypeVar
 
 from hume._snapshot import SnapshotStore
 from hume.actors._child_spec import is_seconds
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from hume.stores._event import Event
 
-__all__ = ["Clauses", "Options", "bare", "handlers_of", "handles", "merge"]
+__all__ = ["ClassOptions", "Clauses", "Options", "StartOptions", "bare", "handlers_of", "handles", "merge"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -65,6 +65,28 @@ class Options:
         if not isinstance(self.version, Hashable) or self.version is None:
             msg = f"version must be hashable, such as a number, and not None; it is {self.version!r}"
             raise TypeError(msg)
+
+
+class ClassOptions(TypedDict, total=False):
+    """What may stand in a projection's class line, for type checkers; see `Projection`."""
+
+    store: Any
+    snapshots: SnapshotStore | None
+    snapshot_every: int | None
+    snapshot_after: float | None
+    catch_up_after: float
+    strict: bool
+    copy_state: Callable[[Any], Any] | None
+    version: Hashable
+
+
+class StartOptions(ClassOptions, total=False):
+    """What a projection may be started with, for type checkers; see `Projection.start`."""
+
+    stream: Required[Any]
+    projection: Hashable
+    name: Hashable
+    timeout: float | None
 
 
 def _is_period(value: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeVar, Unpack
 
 from hume._behaviour import handlers_of, merge
 from hume._feed import feed_of
@@ -18,13 +18,15 @@ from hume.stores._event_store import resolve
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from hume._behaviour import Options
+    import pykka
+
+    from hume._behaviour import ClassOptions, Options, StartOptions
 
 __all__ = ["Projection"]
 
 State = TypeVar("State")
 
-_MISSING: Final = object()
+_START_ONLY: Final = ("stream", "projection", "name", "timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Projection(ProjectionCore[State]):
     __hume_handlers__: ClassVar[Mapping[type, str]]
     __hume_recorded__: ClassVar[bool]
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: Unpack[ClassOptions]) -> None:
         """Take the class's options, and find its `handles` methods.
 
         Raises:
@@ -90,23 +92,15 @@ class Projection(ProjectionCore[State]):
     # -- starting
 
     @classmethod
-    def start(  # type: ignore[override]  # names what GenServer's passes on to init
-        cls,
-        *,
-        stream: Any = _MISSING,
-        projection: Hashable = None,
-        name: Hashable = None,
-        timeout: float | None = None,
-        **options: Any,
-    ) -> Any:
+    def start(cls, **options: Unpack[StartOptions]) -> pykka.ActorRef[Self]:
         """Start a projection and return its ref; catching up goes on after that.
 
         Args:
-            stream: the stream that it follows: one; or, in global order, a list of several, ``prefix(...)`` or `ALL`.
-            projection: its identity, by which its snapshots are kept; default: class and stream.
-            name: by which it can be addressed.
-            timeout: seconds that restoring its state may take; `None`: no limit.
-            **options: class options, which win over the class's own.
+            **options: ``stream``, the stream that it follows: one; or, in global order, a list of several,
+                ``prefix(...)`` or `ALL`. All others may be left out: ``projection``, its identity, by which its
+                snapshots are kept (default: class and stream); ``name``, by which it can be addressed; ``timeout``,
+                seconds that restoring its state may take (`None`: no limit); and the class options, which win over
+                the class's own.
 
         Raises:
             AlreadyStarted: a live projection has that identity, or that name.
@@ -114,47 +108,38 @@ class Projection(ProjectionCore[State]):
             InvalidStore: the store is none.
             ActorDead: the store is dead, or nobody has its name.
         """
-        settings = cls._settings(stream, projection, options)
+        settings = cls._settings(options)
         settings.feed.check(resolve(settings.options.store))
-        return cls._spawn((settings,), {}, name, timeout, None)
+        return cls._spawn((settings,), {}, options.get("name"), options.get("timeout"), None)
 
     @classmethod
-    def start_link(  # type: ignore[override]  # as start
-        cls,
-        *,
-        stream: Any = _MISSING,
-        projection: Hashable = None,
-        name: Hashable = None,
-        timeout: float | None = None,
-        **options: Any,
-    ) -> Any:
+    def start_link(cls, **options: Unpack[StartOptions]) -> pykka.ActorRef[Self]:
         """Start a projection as `start` does, linked to the calling actor, or else to the application."""
-        settings = cls._settings(stream, projection, options)
+        settings = cls._settings(options)
         settings.feed.check(resolve(settings.options.store))
-        return cls._spawn((settings,), {}, name, timeout, acting(current()))
+        return cls._spawn((settings,), {}, options.get("name"), options.get("timeout"), acting(current()))
 
     @classmethod
-    def child_spec(cls, **start_options: Any) -> ChildSpec:
+    def child_spec(cls, **start_options: Unpack[StartOptions]) -> ChildSpec:
         """Return how a supervisor starts this projection: permanent, with a `Backoff` between restarts.
 
         So one that crashes at every try is retried at a bounded pace, and does not take the tree down.
         """
-        given = dict(start_options)
-        for name in ("name", "timeout"):
-            given.pop(name, None)
-        settings = cls._settings(given.pop("stream", _MISSING), given.pop("projection", None), given)
+        settings = cls._settings(start_options)
         start = functools.partial(cls.start_link, **start_options)
         return ChildSpec(id=(cls, settings.projection), start=start, backoff=Backoff(), actor_class=cls)
 
     @classmethod
-    def _settings(cls, stream: Any, projection: Hashable, options: Mapping[str, Any]) -> Settings:
-        if stream is _MISSING:
+    def _settings(cls, options: StartOptions) -> Settings:
+        class_options = {name: value for name, value in options.items() if name not in _START_ONLY}
+        merged = merge(cls.__hume_options__, class_options, _START_ONLY)
+        if "stream" not in options:
             msg = f"{cls.__name__} needs stream=, the stream that it follows"
             raise TypeError(msg)
-        feed = feed_of(stream)
+        feed = feed_of(options["stream"])
+        projection = options.get("projection")
         if projection is None:
             projection = (f"{cls.__module__}.{cls.__qualname__}", feed.stream)
-        merged = merge(cls.__hume_options__, options, ("stream", "projection", "name", "timeout"))
         if merged.store is None:
             msg = f"{cls.__name__} needs a store: give store= in its class line or at the start"
             raise TypeError(msg)

@@ -70,7 +70,12 @@ def apply(fold: Fold, clauses: Clauses, events: Sequence[Event]) -> None:
         fold.state, fold.event = state, None
 
 
-def evolve(cls: type[Projection[S]], event: Any, snapshot: Snapshot[S] | None, strict: bool = True) -> Snapshot[S]:  # noqa: FBT001, FBT002 - the design fixes the signature
+def evolve(
+    cls: type[Projection[S]],
+    event: Event | tuple[int, Any],
+    snapshot: Snapshot[S] | None,
+    strict: bool = True,  # noqa: FBT001, FBT002 - the design fixes the signature
+) -> Snapshot[S]:
     """Return the snapshot that follows when one event is applied. Pure: what is given is not changed.
 
     Args:
@@ -94,7 +99,7 @@ def evolve(cls: type[Projection[S]], event: Any, snapshot: Snapshot[S] | None, s
 def replay(
     cls: type[Projection[S]],
     snapshot: Snapshot[S] | None,
-    events: Iterable[Any],
+    events: Iterable[Event | tuple[int, Any]],
     strict: bool = True,  # noqa: FBT001, FBT002 - the design fixes the signature
 ) -> tuple[Snapshot[S], int]:
     """Return the snapshot that follows when events are applied in order, and how many there were. Pure, as `evolve`.

@@ -109,10 +109,16 @@ def mailbox(ref: pykka.ActorRef[Any] | None) -> Mailbox:
     return ref.actor_inbox
 
 
-def gone(ref: pykka.ActorRef[Any]) -> None:
-    """Wait until an actor is dead and its thread has left, zombies too."""
+def thread_of(ref: pykka.ActorRef[Any]) -> threading.Thread:
+    """Return an actor's thread, which may have left."""
     thread = mailbox(ref).thread
     assert thread is not None
+    return thread
+
+
+def gone(ref: pykka.ActorRef[Any]) -> None:
+    """Wait until an actor is dead and its thread has left, zombies too."""
+    thread = thread_of(ref)
     assert ref.actor_stopped.wait(LIMIT), f"{ref} is still alive"
     thread.join(LIMIT)
     assert not thread.is_alive(), f"the thread of {ref} is still there"

@@ -67,7 +67,7 @@ STARTS: list[Mistake] = [
     ("unknown start option", start(snapshot_evry=5), TypeError, "unknown option 'snapshot_evry'; allowed are stream, "),
     (
         "no stream",
-        lambda _: hume.start_link(Collected, projection="mistake"),
+        lambda _: hume.start_link(Collected, projection="mistake"),  # type: ignore[call-arg]
         TypeError,
         "Collected needs stream=, the stream that it follows",
     ),
@@ -88,7 +88,7 @@ STARTS: list[Mistake] = [
     ("no class", lambda _: hume.start("Collected", stream="s"), TypeError, "a subclass of hume.Projection, not 'Coll"),  # type: ignore[arg-type]
     (
         "no projection",
-        lambda _: hume.start_link(STORE, stream="s"),  # type: ignore[arg-type]
+        lambda _: hume.start_link(STORE, stream="s"),  # type: ignore[type-var]
         TypeError,
         "a subclass of hume.Projection, not <class",
     ),
@@ -245,7 +245,7 @@ READS: list[Mistake] = [
         bad_server, hume.state, hume.snapshot, hume.status, hume.catch_up, hume.catch_up_sync, hume.take_snapshot, query
     ),
     *each(bad_timeout, hume.state, hume.snapshot, hume.catch_up_sync, hume.take_snapshot, query),
-    ("at_least text", lambda house: hume.state(house.projection, at_least="2"), TypeError, "must be a whole number"),  # type: ignore[arg-type]
+    ("at_least text", lambda house: hume.state(house.projection, at_least="2"), TypeError, "must be a whole number"),  # type: ignore[call-overload]
     ("at_least a bool", lambda house: hume.state(house.projection, at_least=True), TypeError, "must be a whole number"),
     (
         "at_least negative",
@@ -261,7 +261,7 @@ READS: list[Mistake] = [
     ),
     (
         "no function",
-        lambda house: hume.query(house.projection, "len"),  # type: ignore[arg-type]
+        lambda house: hume.query(house.projection, "len"),  # type: ignore[call-overload]
         TypeError,
         "must be a function of the state, not 'len'",
     ),
@@ -287,7 +287,7 @@ CLASSES: list[Mistake] = [
     ),
     ("an event of no number", lambda _: hume.Event(0, "x"), ValueError, "must be a whole number of at least 1, not 0"),
     ("a stale event", lambda _: hume.evolve(Total, (1, 1), hume.Snapshot(1, 1)), hume.StaleEvent, "applied already"),
-    ("no event", lambda _: hume.evolve(Total, 1, None), TypeError, "must be Event or (seq, payload), not 1"),
+    ("no event", lambda _: hume.evolve(Total, 1, None), TypeError, "must be Event or (seq, payload), not 1"),  # type: ignore[arg-type]
 ]
 
 MISTAKES = [*STARTS, *PUBLISHES, *READS, *CLASSES]

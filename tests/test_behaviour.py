@@ -111,9 +111,9 @@ def test_an_unknown_option_is_refused_at_the_start_naming_those_there_are() -> N
     hume.EventStoreActor.start_link()
     wanted = rf"unknown option 'snapshots_every'; allowed are stream, projection, name, timeout, {OPTIONS}"
     with pytest.raises(TypeError, match=wanted):
-        hume.start(Total, stream="s", snapshots_every=5)
+        hume.start(Total, stream="s", snapshots_every=5)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=wanted):
-        Total.child_spec(stream="s", snapshots_every=5)
+        Total.child_spec(stream="s", snapshots_every=5)  # type: ignore[call-arg]
     hume.start(Total, stream="s")  # nothing was left of the first
 
 

@@ -14,6 +14,7 @@ from hume import _bus
 from hume._bus import LOOK, Hint, subscribe, tell
 from hume.actors._mailbox import Mailbox
 from tests.helpers import LIMIT, Gate, Probe, all_at_once, do, gone, in_thread, waiting
+from tests.helpers import mailbox as mailbox_of
 from tests.samples import STORE, Collected, Total, doing
 
 
@@ -109,7 +110,7 @@ def test_100_000_hints_leave_one_pending_message_and_one_timer() -> None:
         hume.catch_up(ref)
         assert waiting(ref) == 1
     hume.state(ref)
-    assert len(ref.actor_inbox._timers) == 1
+    assert len(mailbox_of(ref)._timers) == 1
 
 
 def test_hints_over_a_long_life_leave_one_timer() -> None:
@@ -118,7 +119,7 @@ def test_hints_over_a_long_life_leave_one_timer() -> None:
     for number in range(1, 301):
         assert hume.publish(STORE, "s", 1) == number
         assert hume.state(ref) == number
-    assert len(ref.actor_inbox._timers) == 1
+    assert len(mailbox_of(ref)._timers) == 1
 
 
 def test_a_hint_that_comes_while_the_log_is_read_leads_to_another_look() -> None:
@@ -151,7 +152,7 @@ def test_only_the_projections_of_the_stream_are_told() -> None:
     hume.state(other)
     looks: list[int] = []
     for ref in (mine, other):
-        hint = ref.actor_inbox.face.hint
+        hint = mailbox_of(ref).face.hint
         looks.append(id(hint))
     assert [id(hint) for hint in _bus._subscribers["mine"]] == looks[:1]
     assert [id(hint) for hint in _bus._subscribers["other"]] == looks[1:]

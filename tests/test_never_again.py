@@ -27,6 +27,7 @@ from tests.helpers import (
     exit_reason,
     gone,
     in_thread,
+    mailbox,
     next_of,
     telemetry_of,
     waiting,
@@ -506,7 +507,7 @@ class HeldInbox:
 @pytest.mark.parametrize("cls", [Worker, Untimed], ids=["server", "projection"])
 def test_never_again_15_an_ask_that_is_on_its_way_while_the_actor_ends_gets_an_error(cls: Any, end: Any) -> None:
     ref = cls.start(**({"stream": "s"} if cls is Untimed else {}))
-    another: Any = hume.GenServer.start().actor_inbox.ref.__class__.__new__(type(ref))
+    another: Any = mailbox(hume.GenServer.start()).ref.__class__.__new__(type(ref))
     vars(another).update(vars(ref))
     with Gate() as gate:
         another.actor_inbox = HeldInbox(ref.actor_inbox, gate)

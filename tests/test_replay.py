@@ -104,7 +104,7 @@ def test_an_event_that_is_in_the_snapshot_already_is_stale(seq: int, at: int) ->
 
 
 @pytest.mark.parametrize("item", [None, 5, [1, "x"], (1, 2, 3), "ab"])
-def test_what_is_neither_an_event_nor_a_pair_is_refused(item: object) -> None:
+def test_what_is_neither_an_event_nor_a_pair_is_refused(item: Any) -> None:
     with pytest.raises(TypeError, match=r"events must be Event or \(seq, payload\), not"):
         hume.evolve(Total, item, None)
 

@@ -11,7 +11,7 @@ import pytest
 import hume
 from hume._snapshot import Snapshot
 from hume.actors import Table, stop_application
-from tests.helpers import LIMIT, Gate, ManualClock, eventually, gone, in_thread
+from tests.helpers import LIMIT, Gate, ManualClock, eventually, gone, in_thread, mailbox
 from tests.samples import STORE, Collected, PairStore, Shelf, Total, doing, failing
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_a_snapshot_is_saved_after_every_so_many_events_between_two_pages_too() -> None:
     shelf = Shelf()
-    options = {"snapshots": shelf, "snapshot_every": 100, "snapshot_after": None}
     hume.publish_many(STORE, "s", [1] * 1600)
-    ref = hume.start_link(Total, stream="s", projection="p", **options)
+    ref = hume.start_link(Total, stream="s", projection="p", snapshots=shelf, snapshot_every=100, snapshot_after=None)
     assert hume.query(ref, lambda state: state) == 1600
     assert len(shelf.saved) > 1  # one for each page, as a page is longer than snapshot_every
     last = hume.take_snapshot(ref).seq
@@ -380,7 +379,7 @@ def test_last_snapshot_and_persist_snapshot_may_be_ones_own() -> None:
     first = hume.start_link(Own, stream="s", projection="p")
     hume.publish(STORE, "s", "a")
     hume.take_snapshot(first)
-    assert threads == [first.actor_inbox.thread] * 2
+    assert threads == [mailbox(first).thread] * 2
     hume.kill(first)
     again = hume.start_link(Own, stream="s", projection="p")
     assert (hume.state(again), hume.status(again).events_applied) == (["a"], 0)
@@ -432,7 +431,7 @@ def test_a_persist_snapshot_that_raises_is_logged_and_counted_and_take_snapshot_
     hume.publish(STORE, "s", "b")
     assert hume.state(ref) == ["a", "b"]
     hume.stop(ref)  # the last try fails too, which keeps nobody from stopping
-    assert ref.actor_inbox.reason == "normal"
+    assert mailbox(ref).reason == "normal"
     assert "persist_snapshot failed: OSError('disk full')" in caplog.text
 
 

@@ -17,7 +17,7 @@ from hume.actors import Backoff, GenServer, HeirActor, kill, stop, stop_applicat
 from hume.actors import Supervisor as Sup
 from hume.stores._event_store import resolve
 from tests.effort import effort
-from tests.helpers import LIMIT, Gate, ManualClock, all_at_once, eventually, gone, waiting
+from tests.helpers import LIMIT, Gate, ManualClock, all_at_once, eventually, gone, mailbox, waiting
 from tests.samples import STORE, Total, logs_of
 
 if TYPE_CHECKING:
@@ -377,7 +377,7 @@ def test_idle_projections_have_a_thread_and_a_timer_each_and_nothing_waits_in_th
     assert threading.active_count() - before == 50
     for ref in refs:
         wait_for(lambda ref=ref: waiting(ref) == 0)
-        assert len(ref.actor_inbox._timers) == 1
+        assert len(mailbox(ref)._timers) == 1
 
 
 def test_a_hundred_thousand_hints_are_one_message() -> None:
@@ -399,11 +399,11 @@ def test_a_hundred_thousand_hints_are_one_message() -> None:
 
         finish(give_hints, give_hints, give_hints, give_hints)
         assert waiting(ref) == 1
-        assert len(ref.actor_inbox._timers) == 1
+        assert len(mailbox(ref)._timers) == 1
     eventually(lambda: waiting(ref) == 0)
     hume.publish(STORE, "s", 1)
     assert hume.state(ref) == 2
-    assert len(ref.actor_inbox._timers) == 1
+    assert len(mailbox(ref)._timers) == 1
 
 
 # -- cost

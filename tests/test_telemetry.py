@@ -16,7 +16,7 @@ import hume
 from hume import telemetry
 from hume.errors import TelemetryError
 from hume.telemetry import EVENTS
-from tests.helpers import LIMIT, Gate, Probe, all_at_once, do, in_thread, next_of, telemetry_of
+from tests.helpers import LIMIT, Gate, Probe, all_at_once, do, in_thread, mailbox, next_of, telemetry_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ def test_handlers_run_in_the_thread_that_executes_the_event() -> None:
     ref = Probe.start()
     do(ref, lambda _: telemetry.execute(EVENT, {}, {}))
     telemetry.execute(EVENT, {}, {})
-    assert threads == [ref.actor_inbox.thread, threading.current_thread()]
+    assert threads == [mailbox(ref).thread, threading.current_thread()]
 
 
 def test_a_handler_that_raises_is_detached_logged_reported_and_disturbs_nobody(

@@ -6,7 +6,7 @@ import itertools
 import logging
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast
 
 import pykka
 from pykka._envelope import Envelope
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
 __all__ = ["NO_REPLY", "GenServer", "Ignore", "Stop"]
+
+G = TypeVar("G", bound="GenServer")
 
 _log = logging.getLogger("hume.actors")
 _thread_numbers = itertools.count(1)
@@ -114,30 +116,33 @@ class GenServer(pykka.ThreadingActor):
         """Clean up. Runs at every end but a kill (OTP: at a shutdown only when exits are trapped)."""
 
     # -- starting: the starter's thread
+    # To type checkers a method that takes *args and **kwargs may be overridden with any parameters, so that a subclass
+    # may have a start_link(cls, path) of its own; and one that returns a ref of G by one that returns a ref of Self.
 
     @classmethod
-    def start(cls, *args: Any, name: Hashable = None, timeout: float | None = None, **kwargs: Any) -> Any:
+    def start(cls: type[G], *args: Any, **kwargs: Any) -> pykka.ActorRef[G]:  # noqa: PYI019 # pyright: ignore[reportIncompatibleMethodOverride] - Pykka's has Self
         """Start a server and return its ref once `init` has returned; `None` when it raised `Ignore`.
 
         Args:
-            *args: what `init` gets, with the other keyword arguments.
-            name: any hashable by which the server can be addressed, as long as it lives.
-            timeout: seconds that `init` may take; `None`: no limit.
-            **kwargs: what `init` gets.
+            *args: what `init` gets.
+            **kwargs: what `init` gets; and besides that ``name``, any hashable by which the server can be addressed, as
+                long as it lives; and ``timeout``, seconds that `init` may take (`None`: no limit).
 
         Raises:
             AlreadyStarted: the name is taken; `init` is not called.
             Timeout: `init` took too long; the server is killed.
             Exception: whatever `init` raised; nothing is left behind.
         """
+        name, timeout = kwargs.pop("name", None), kwargs.pop("timeout", None)
         return cls._spawn(args, kwargs, name, timeout, None)
 
     @classmethod
-    def start_link(cls, *args: Any, name: Hashable = None, timeout: float | None = None, **kwargs: Any) -> Any:
+    def start_link(cls: type[G], *args: Any, **kwargs: Any) -> pykka.ActorRef[G]:  # noqa: PYI019 - as start
         """Start a server as `start` does, linked to the calling actor from before `init` on.
 
         From a thread that is no actor it is linked to the application, and is stopped with it.
         """
+        name, timeout = kwargs.pop("name", None), kwargs.pop("timeout", None)
         return cls._spawn(args, kwargs, name, timeout, acting(current()))
 
     @classmethod
@@ -158,7 +163,7 @@ class GenServer(pykka.ThreadingActor):
         name: Hashable,
         timeout: float | None,
         parent: Mailbox | None,
-    ) -> pykka.ActorRef[Self] | None:
+    ) -> pykka.ActorRef[Self]:
         check_timeout(timeout)
         if (me := current()) is not None and not me.alive:
             raise me.dead_error()  # a killed actor's thread starts nothing any more
@@ -180,7 +185,7 @@ class GenServer(pykka.ThreadingActor):
                 mailbox.thread.join()  # init raised: its thread has announced the death and leaves
             # else init may go on, in a thread that nobody will hear of; or the thread could not be started
             raise
-        return actor.actor_ref if started else None
+        return cast("pykka.ActorRef[Self]", actor.actor_ref if started else None)  # who raises Ignore knows of None
 
     def _await_init(self, timeout: float | None) -> Any:
         mailbox, me = self.actor_inbox, current()
@@ -214,7 +219,7 @@ class GenServer(pykka.ThreadingActor):
         self._last_message: object = None
 
     @property
-    def actor_ref(self) -> pykka.ActorRef[Any]:
+    def actor_ref(self) -> pykka.ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride] - as Pykka's
         """This server's ref."""
         return self.actor_inbox.ref
 

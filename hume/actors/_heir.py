@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from hume import telemetry
 from hume.actors import _table
@@ -29,9 +29,9 @@ class HeirActor(GenServer):
     """
 
     @classmethod
-    def start_link(cls, *args: Any, name: Hashable = None, timeout: float | None = None, **kwargs: Any) -> Any:
+    def start_link(cls, *, name: Hashable = None, timeout: float | None = None) -> pykka.ActorRef[Self]:
         """Start it under its class's name; the application does this."""
-        return super().start_link(*args, name=cls if name is None else name, timeout=timeout, **kwargs)
+        return super().start_link(name=cls if name is None else name, timeout=timeout)
 
     @staticmethod
     def take(name: Hashable) -> Table:

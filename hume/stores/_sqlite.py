@@ -163,7 +163,7 @@ class SQLiteEventStore(GenServer):
     # -- starting: the starter's thread
 
     @classmethod
-    def start(  # type: ignore[override]  # has no other arguments
+    def start(
         cls,
         path: str | Path,
         *,
@@ -172,7 +172,7 @@ class SQLiteEventStore(GenServer):
         codec: Codec | None = None,
         max_payload: int = _MAX_PAYLOAD,
         timeout: float | None = None,
-    ) -> Any:
+    ) -> pykka.ActorRef[Self]:
         """Start a store, named by its class unless *name* is given; the file is made if there is none.
 
         Args:
@@ -193,7 +193,7 @@ class SQLiteEventStore(GenServer):
         return super().start(settings, name=cls if name is None else name, timeout=timeout)
 
     @classmethod
-    def start_link(  # type: ignore[override]  # as start
+    def start_link(
         cls,
         path: str | Path,
         *,
@@ -202,7 +202,7 @@ class SQLiteEventStore(GenServer):
         codec: Codec | None = None,
         max_payload: int = _MAX_PAYLOAD,
         timeout: float | None = None,
-    ) -> Any:
+    ) -> pykka.ActorRef[Self]:
         """Start a store as `start` does, linked to the calling actor, or else to the application."""
         settings = _checked(path, durability, codec, max_payload)
         return super().start_link(settings, name=cls if name is None else name, timeout=timeout)

@@ -33,6 +33,7 @@ from tests.helpers import (
     exit_reason,
     gone,
     in_thread,
+    mailbox,
     next_of,
 )
 
@@ -245,7 +246,7 @@ def test_a_stuck_actor_does_not_hold_up_the_end_and_the_others_end_in_order(monk
         gate.wait()
         stop_application(timeout=10.0)
         assert drained(ended) == [("after", "shutdown"), ("before", "shutdown")]
-        assert [actor.actor_inbox.reason for actor in stuck] == ["killed", "killed"]
+        assert [mailbox(actor).reason for actor in stuck] == ["killed", "killed"]
         assert whereis(Application) is whereis(HeirActor) is None
     for actor in stuck:
         gone(actor)
@@ -284,7 +285,7 @@ def test_without_a_limit_it_waits_for_what_takes_long(monkeypatch: pytest.Monkey
         stuck = Stuck.start_link(gate)
         gate.wait()
         stop_application(timeout=None)
-        assert stuck.actor_inbox.reason == "killed"
+        assert mailbox(stuck).reason == "killed"
     gone(stuck)
 
 

@@ -22,7 +22,9 @@ from tests.helpers import (
     exit_reason,
     gone,
     in_thread,
+    mailbox,
     next_of,
+    thread_of,
     waiting,
 )
 
@@ -413,7 +415,7 @@ def test_what_was_sent_before_a_stop_is_handled_first() -> None:
         GenServer.send(ref, 2)
         call = ref.ask(lambda _: 3, block=False)
         stopping = in_thread(stop, ref, "shutdown", timeout=LIMIT)
-        eventually(lambda: ref.actor_inbox.stopping)
+        eventually(lambda: mailbox(ref).stopping)
         late = ref.ask(lambda _: 4, block=False)
         GenServer.cast(ref, "late")
         assert not stopping.done()
@@ -448,7 +450,7 @@ def test_stop_returns_when_the_server_is_down_and_its_thread_has_left() -> None:
         ref = Probe.start(name="brief")
         stop("brief")
         assert not ref.is_alive()
-        assert not ref.actor_inbox.thread.is_alive()
+        assert not thread_of(ref).is_alive()
         assert whereis("brief") is None
 
 
@@ -511,7 +513,7 @@ def test_a_killed_server_is_dead_for_everybody_at_once() -> None:
         assert ref not in pykka.ActorRegistry.get_all()
         successor = Probe.start(name="busy")
         assert do("busy", lambda probe: probe.actor_ref) is successor  # type: ignore[arg-type]
-        assert ref.actor_inbox.thread.is_alive()
+        assert thread_of(ref).is_alive()
     gone(ref)
 
 
@@ -519,11 +521,11 @@ def test_a_request_to_stop_can_be_seen_while_the_server_works() -> None:
     """S14: long work between two messages may look whether a stop has been asked for."""
     with Gate() as gate:
         ref = Probe.start()
-        assert not ref.actor_inbox.stopping
+        assert not mailbox(ref).stopping
         GenServer.cast(ref, lambda _: gate.hold())
         gate.wait()
         ref.stop(block=False)
-        assert ref.actor_inbox.stopping
+        assert mailbox(ref).stopping
     assert exit_reason(ref) == "normal"
 
 

@@ -16,7 +16,20 @@ import pytest
 
 from hume.actors import NO_REPLY, Crash, Down, Exit, GenServer, Ignore, Reply, Stop, Table, kill, stop, whereis
 from hume.errors import ActorDead, AlreadyStarted, Timeout
-from tests.helpers import LIMIT, Gate, Probe, do, drained, eventually, exit_reason, gone, in_thread, mailbox, next_of
+from tests.helpers import (
+    LIMIT,
+    Gate,
+    Probe,
+    do,
+    drained,
+    eventually,
+    exit_reason,
+    gone,
+    in_thread,
+    mailbox,
+    next_of,
+    thread_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,8 +85,8 @@ def test_init_runs_in_the_servers_own_thread_as_every_callback_does() -> None:
     threads: list[threading.Thread] = []
     ref = Probe.start()
     initial = Starter.start(lambda _: threads.append(threading.current_thread()))
-    assert threads == [initial.actor_inbox.thread]
-    assert do(ref, lambda _: threading.current_thread()) is ref.actor_inbox.thread
+    assert threads == [mailbox(initial).thread]
+    assert do(ref, lambda _: threading.current_thread()) is mailbox(ref).thread
 
 
 def test_init_gets_the_arguments_of_start() -> None:
@@ -275,7 +288,7 @@ def test_a_name_is_taken_before_init_runs() -> None:
 def test_an_unhashable_name_is_refused_in_the_caller() -> None:
     """S5: a name is any hashable; anything else is a TypeError before anything is started."""
     with pytest.raises(TypeError, match="must be hashable"):
-        Probe.start(name=["a", "list"])  # type: ignore[arg-type]
+        Probe.start(name=["a", "list"])
     assert pykka.ActorRegistry.get_all() == []
 
 
@@ -396,7 +409,7 @@ def test_terminate_runs_with_the_reason_of_the_stop_in_the_servers_thread() -> N
 
     ref = Server.start()
     stop(ref, ("shutdown", "for the night"))
-    assert drained(seen) == [(("shutdown", "for the night"), ref.actor_inbox.thread)]
+    assert drained(seen) == [(("shutdown", "for the night"), mailbox(ref).thread)]
     assert not ref.is_alive()
     assert exit_reason(ref) == ("shutdown", "for the night")
 
@@ -554,7 +567,7 @@ def test_a_killed_server_answers_nobody_when_its_handler_returns() -> None:
         kill(ref)
         with pytest.raises(ActorDead, match="killed"):
             answer.result(LIMIT)
-        assert ref.actor_inbox.thread.is_alive()  # it is held in the handler still
+        assert thread_of(ref).is_alive()  # it is held in the handler still
     gone(ref)
 
 
@@ -639,7 +652,7 @@ def test_a_dead_server_is_freed_though_its_ref_is_kept(
     gone(ref)
     gc.collect()
     assert state() is None
-    assert ref.actor_inbox.reason is not None
+    assert mailbox(ref).reason is not None
 
 
 # -- refs

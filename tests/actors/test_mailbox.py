@@ -22,7 +22,7 @@ from pykka._envelope import Envelope
 from hume.actors import Down, GenServer, Reply, Timer, kill, stop
 from hume.actors._mailbox import Mailbox
 from hume.errors import ActorDead
-from tests.helpers import LIMIT, Gate, ManualClock, Probe, all_at_once, do, drained, gone, in_thread, next_of
+from tests.helpers import LIMIT, Gate, ManualClock, Probe, all_at_once, do, drained, gone, in_thread, mailbox, next_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -451,8 +451,8 @@ def test_a_monitor_that_raises_disturbs_nobody(caplog: pytest.LogCaptureFixture)
         msg = "monitor"
         raise ValueError(msg)
 
-    ref.actor_inbox.monitor(fail)
-    ref.actor_inbox.monitor(seen.put)
+    mailbox(ref).monitor(fail)
+    mailbox(ref).monitor(seen.put)
     kill(ref)
     assert next_of(seen).reason == "killed"
     assert "a step of its death failed" in caplog.text
@@ -464,7 +464,7 @@ def test_an_actor_dies_once_however_many_end_it() -> None:
     for _ in range(100):
         seen: SimpleQueue[Any] = SimpleQueue()
         ref = Probe.start()
-        ref.actor_inbox.monitor(seen.put)
+        mailbox(ref).monitor(seen.put)
         assert sum(map(bool, all_at_once(*[lambda: kill(ref)] * 4))) == 1  # noqa: B023
         gone(ref)
         assert len(drained(seen)) == 1
@@ -473,12 +473,12 @@ def test_an_actor_dies_once_however_many_end_it() -> None:
 def test_who_waits_for_the_end_of_an_actor_may_give_up() -> None:
     """S14: wait returns whether it is over, and leaves no monitor behind when it gives up."""
     ref = Probe.start()
-    assert not ref.actor_inbox.wait(0.001)
-    assert ref.actor_inbox._monitors == {}
-    waiting = in_thread(ref.actor_inbox.wait, LIMIT)
+    assert not mailbox(ref).wait(0.001)
+    assert mailbox(ref)._monitors == {}
+    waiting = in_thread(mailbox(ref).wait, LIMIT)
     kill(ref)
     assert waiting.result(LIMIT)
-    assert ref.actor_inbox.wait(0)
+    assert mailbox(ref).wait(0)
 
 
 def test_an_envelope_that_comes_after_the_death_is_refused_at_once() -> None:

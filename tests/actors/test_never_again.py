@@ -14,7 +14,7 @@ import pytest
 
 from hume.actors import NO_REPLY, Crash, Down, Exit, GenServer, Reply, Supervisor, Table, kill, stop, whereis
 from hume.errors import ActorDead
-from tests.helpers import LIMIT, Gate, Probe, all_at_once, do, eventually, gone, next_of
+from tests.helpers import LIMIT, Gate, Probe, all_at_once, do, eventually, gone, mailbox, next_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,7 +176,7 @@ def test_never_again_15_no_call_ever_hangs_over_a_death(deferring: bool) -> None
         answered += sum(outcome for outcome in outcomes if isinstance(outcome, int))
         refused += len(CALLS)
         gone(ref)
-        assert not ref.actor_inbox.pending
+        assert not mailbox(ref).pending
     assert answered > 1000
     assert refused == 480
 

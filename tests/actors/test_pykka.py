@@ -15,7 +15,7 @@ from pykka._actor import Actor
 from hume.actors import Crash, GenServer, Reply, Stop, kill, stop, whereis
 from hume.actors._mailbox import Mailbox
 from hume.errors import ActorDead
-from tests.helpers import LIMIT, Gate, Probe, do, drained, exit_reason, gone, in_thread, next_of
+from tests.helpers import LIMIT, Gate, Probe, do, drained, exit_reason, gone, in_thread, mailbox, next_of, thread_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +124,7 @@ def test_ask_comes_to_handle_call_and_tell_to_handle_info() -> None:
     future = ref.ask(lambda _: 3, block=False)
     assert isinstance(future, pykka.Future)
     assert future.get(timeout=LIMIT) == 3
-    assert ref.tell("told") is None
+    ref.tell("told")
     assert next_of(seen) == "told"
 
 
@@ -251,7 +251,7 @@ def test_a_proxy_gets_sets_calls_and_defers() -> None:
     assert proxy.part.double().get() == 2
     proxy.part.value = 5
     assert proxy.part.value.get() == 5
-    assert proxy.thread().get() is ref.actor_inbox.thread
+    assert proxy.thread().get() is mailbox(ref).thread
 
 
 def test_what_a_proxy_returns_are_pykkas_futures() -> None:
@@ -409,8 +409,8 @@ def test_threads_are_daemons_unless_a_class_says_otherwise() -> None:
     class Stubborn(GenServer):
         use_daemon_thread = False
 
-    assert Account.start().actor_inbox.thread.daemon
-    assert not Stubborn.start().actor_inbox.thread.daemon
+    assert thread_of(Account.start()).daemon
+    assert not thread_of(Stubborn.start()).daemon
 
 
 def test_plain_pykka_actors_live_beside_ours() -> None:

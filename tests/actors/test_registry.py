@@ -42,8 +42,8 @@ def test_a_process_may_have_several_names_and_all_are_free_at_its_death() -> Non
     """N1: a process may have several names; all are released at its death."""
     ref = Probe.start(name="one")
     for name in ("two", "three"):
-        claim(name, ref.actor_inbox)
-    claim("two", ref.actor_inbox)  # its own already: fine
+        claim(name, mailbox(ref))
+    claim("two", mailbox(ref))  # its own already: fine
     assert [whereis(name) for name in ("one", "two", "three")] == [ref] * 3
     kill(ref)
     assert [whereis(name) for name in ("one", "two", "three")] == [None] * 3
@@ -53,7 +53,7 @@ def test_a_name_of_a_live_process_can_not_be_taken() -> None:
     """N1: one name, one live process."""
     first, second = Probe.start(name="taken"), Probe.start()
     with pytest.raises(AlreadyStarted, match="name 'taken' is already started") as caught:
-        claim("taken", second.actor_inbox)
+        claim("taken", mailbox(second))
     assert caught.value.ref is first
 
 
@@ -62,7 +62,7 @@ def test_a_dead_process_gets_no_name() -> None:
     ref = Probe.start()
     stop(ref)
     with pytest.raises(ActorDead):
-        claim("late", ref.actor_inbox)
+        claim("late", mailbox(ref))
     assert "late" not in _registry._holders
 
 
@@ -141,7 +141,7 @@ def test_a_name_is_free_before_anybody_hears_of_the_death() -> None:
     heard: SimpleQueue[Any] = SimpleQueue()
     with Gate() as gate:
         ref = Probe.start(name="svc")
-        ref.actor_inbox.monitor(lambda down: heard.put((down, whereis("svc"), Probe.start(name="svc"))))
+        mailbox(ref).monitor(lambda down: heard.put((down, whereis("svc"), Probe.start(name="svc"))))
         GenServer.cast(ref, lambda _: gate.hold())
         gate.wait()
         call = in_thread(GenServer.call, ref, lambda _: None)

@@ -29,7 +29,7 @@ from tests.actors.nursery import (
     states,
     which,
 )
-from tests.helpers import LIMIT, Gate, Probe, do, eventually, exit_reason, in_thread
+from tests.helpers import LIMIT, Gate, Probe, do, eventually, exit_reason, in_thread, mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,7 +273,7 @@ def test_the_crash_of_a_child_that_is_being_terminated_restarts_nothing() -> Non
         adding = in_thread(Supervisor.start_child, sup, nursery.spec("c"))
         gate.wait()
         terminating = in_thread(Supervisor.terminate_child, sup, "a")
-        eventually(lambda: len(sup.actor_inbox) == 1)  # it waits, and so its crash comes after it
+        eventually(lambda: len(mailbox(sup)) == 1)  # it waits, and so its crash comes after it
         crash(ref)
     adding.result(LIMIT)
     terminating.result(LIMIT)

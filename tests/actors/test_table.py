@@ -24,7 +24,7 @@ from hume.actors import (
     whereis,
 )
 from hume.errors import ActorDead, AlreadyStarted, NotFound, NotOwner, TableDeleted, TableError, Timeout
-from tests.helpers import LIMIT, Gate, Probe, all_at_once, do, eventually, gone, in_thread, next_of
+from tests.helpers import LIMIT, Gate, Probe, all_at_once, do, eventually, gone, in_thread, mailbox, next_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -397,7 +397,7 @@ def test_a_name_must_be_hashable_and_a_table_needs_none() -> None:
     owner = Probe.start()
     assert isinstance(refusal_in(owner, lambda: Table(["unhashable"])), TypeError)  # type: ignore[arg-type]
     assert make(owner) is not make(owner)
-    assert len(owner.actor_inbox._tables) == 2
+    assert len(mailbox(owner)._tables) == 2
 
 
 def test_of_many_that_race_for_a_tables_name_exactly_one_wins(fast_switching: None) -> None:
@@ -660,10 +660,10 @@ def test_while_its_tables_are_on_their_way_the_owner_is_dead_to_nobody() -> None
     heard: SimpleQueue[Any] = SimpleQueue()
     owner, heir = Probe.start(name="owner"), Probe.start()
     table = make(owner, "t", heir=heir)
-    owner.actor_inbox.monitor(lambda down: heard.put((down.reason, table.owner, whereis("owner"))))
+    mailbox(owner).monitor(lambda down: heard.put((down.reason, table.owner, whereis("owner"))))
     with table.lock:
         killing = in_thread(kill, owner)
-        eventually(lambda: owner.actor_inbox.reason is not None)
+        eventually(lambda: mailbox(owner).reason is not None)
         assert owner.is_alive()
         assert whereis("owner") is owner
         assert heard.empty()
@@ -686,7 +686,7 @@ def test_a_gift_of_an_owner_about_to_die_stands() -> None:
         gate.wait()
         with held.lock:
             killing = in_thread(kill, owner)
-            eventually(lambda: owner.actor_inbox.reason is not None)  # its tables are on their way
+            eventually(lambda: mailbox(owner).reason is not None)  # its tables are on their way
             gate.open()
             eventually(lambda: gift.owner is other)
         assert killing.result(LIMIT)
@@ -700,7 +700,7 @@ def test_a_table_has_moved_before_its_owner_lets_go_of_it(moved: str) -> None:
     owner, other = Probe.start(), Probe.start()
     table = make(owner, "t")
     move = table.drop if moved == "dropped" else lambda: table.give_away(other)
-    with owner.actor_inbox._lock:  # what it needs to let go
+    with mailbox(owner)._lock:  # what it needs to let go
         GenServer.cast(owner, lambda _: move())
         eventually(lambda: table.owner is not owner)
         killing = in_thread(kill, owner)
@@ -716,7 +716,7 @@ def test_a_gift_to_one_who_is_about_to_die_is_refused() -> None:
     held, gift = make(dying, heir=heir), make(giver, heir=heir)
     with held.lock:
         killing = in_thread(kill, dying)
-        eventually(lambda: dying.actor_inbox.reason is not None)
+        eventually(lambda: mailbox(dying).reason is not None)
         assert dying.is_alive()
         assert isinstance(refusal_in(giver, lambda: gift.give_away(dying)), ActorDead)
     assert killing.result(LIMIT)
@@ -761,7 +761,7 @@ def test_a_successor_started_at_the_down_has_its_predecessors_tables() -> None:
 
     first = Keeper.start_link(name="keeper")
     successors: SimpleQueue[pykka.ActorRef[Any]] = SimpleQueue()
-    first.actor_inbox.monitor(lambda _down: successors.put(Keeper.start_link(name="keeper")))
+    mailbox(first).monitor(lambda _down: successors.put(Keeper.start_link(name="keeper")))
     kill(first)
     successor = successors.get(timeout=LIMIT)
     assert next_of(taken) is next_of(taken)
@@ -778,4 +778,4 @@ def test_the_error_that_ends_the_owner_does_not_hold_its_tables() -> None:
         do(owner, _crash)
     assert Table.whereis("t") is None
     assert isinstance(refusal(lambda: len(table)), TableDeleted)
-    assert isinstance(owner.actor_inbox.reason, Crash)
+    assert isinstance(mailbox(owner).reason, Crash)

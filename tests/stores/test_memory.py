@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 import hume
 from hume.actors import Table, application, stop_application
 from hume.stores._event_store import resolve
-from tests.helpers import LIMIT, Gate, all_at_once, eventually, gone, in_thread
+from tests.helpers import LIMIT, Gate, all_at_once, eventually, gone, in_thread, mailbox
 from tests.samples import STORE, Collected, doing, logs_of, payloads
 
 if TYPE_CHECKING:
@@ -358,7 +358,7 @@ def test_publish_tells_nobody_of_an_append_that_was_refused() -> None:
         gate.wait()
         with pytest.raises(hume.UnexpectedSequence):
             hume.publish(STORE, "s", "x", expect_seq=7)
-        assert len(ref.actor_inbox) == 0
+        assert len(mailbox(ref)) == 0
 
 
 def test_the_logs_check_finds_a_gap() -> None:
