@@ -42,7 +42,10 @@ PUBLIC = {
         StartFailed StorageFailed SupervisorError TableDeleted TableError TelemetryError Timeout UnexpectedSequence
         UnknownEvent
     """,
-    "hume.testing": "BasicEventStoreConformance EventStoreConformance SnapshotStoreConformance",
+    "hume.testing": """
+        BasicEventStoreConformance EventStoreConformance FaultySnapshotStore FaultyStore Gate Given ManualClock
+        SnapshotStoreConformance crash given kill wait_until
+    """,
 }
 
 PLAIN = {"EVENTS", "EventName", "NO_REPLY", "Server"}  # type aliases and constants, which can't carry a docstring
