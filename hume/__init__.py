@@ -42,6 +42,7 @@ from hume._behaviour import handles
 from hume._projection import Projection
 from hume._replay import evolve, replay
 from hume._snapshot import Snapshot, SnapshotStore
+from hume._transfer import export_events, import_events
 from hume._view import Status
 from hume.actors import (
     Backoff,
@@ -82,6 +83,7 @@ from hume.errors import (
     TableError,
     TelemetryError,
     Timeout,
+    TransferFailed,
     UnexpectedSequence,
     UnknownEvent,
 )
@@ -128,13 +130,16 @@ __all__ = [
     "TableError",
     "TelemetryError",
     "Timeout",
+    "TransferFailed",
     "UnexpectedSequence",
     "UnknownEvent",
     "catch_up",
     "catch_up_sync",
     "event",
     "evolve",
+    "export_events",
     "handles",
+    "import_events",
     "kill",
     "prefix",
     "publish",

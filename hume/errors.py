@@ -26,6 +26,7 @@
     ├── UnexpectedSequence                                the stream has moved on: read again and retry
     ├── IdConflict                                        an id is known with another payload
     ├── StorageFailed                                     a file can't be used: nothing was stored, see why
+    ├── TransferFailed                                    an export or import stopped at what can't be transferred
     ├── UnknownEvent                                      no clause of the projection handles the event
     └── StaleEvent                                        the event is in the snapshot already
 
@@ -68,6 +69,7 @@ __all__ = [
     "TableError",
     "TelemetryError",
     "Timeout",
+    "TransferFailed",
     "UnexpectedSequence",
     "UnknownEvent",
 ]
@@ -257,8 +259,12 @@ class InvalidStore(HumeError):
 
     def __init__(self, store: object, missing: tuple[str, ...]) -> None:
         self.missing = missing
+        lacks = f"it lacks {', '.join(missing)}"
+        if not {"append", "events", "last_seq"}.intersection(missing):
+            super().__init__(f"{store!r} is an event store that can't do that: {lacks}; see hume.stores.FullEventStore")
+            return
         super().__init__(
-            f"{store!r} is no event store: it lacks {', '.join(missing)}; a store is an object with "
+            f"{store!r} is no event store: {lacks}; a store is an object with "
             "append, events and last_seq, or an actor that has them, by ref, proxy or name"
         )
 
@@ -292,6 +298,18 @@ class StorageFailed(HumeError):
     def __init__(self, path: object, doing: str, why: str) -> None:
         self.path: str = str(path)
         super().__init__(f"{self.path}: can't {doing}: {why}")
+
+
+class TransferFailed(HumeError):
+    """An export came upon an event that no file can have, or an import upon a line that is not as it should be.
+
+    ``why``; ``line``: the number of the line of the file that is imported, from 1 on; `None` in an export.
+    """
+
+    def __init__(self, why: str, *, line: int | None = None) -> None:
+        self.why = why
+        self.line = line
+        super().__init__(why if line is None else f"line {line}: {why}")
 
 
 class UnknownEvent(HumeError):

@@ -84,6 +84,11 @@ CASES: dict[str, tuple[HumeError, dict[str, Any], list[str]]] = {
         {"stream": "account-1", "id": "id-7"},
         ["stream 'account-1'", "id id-7", "another payload", "nothing was appended"],
     ),
+    "TransferFailed": (
+        errors.TransferFailed("expected an event, found 'garbage'", line=7),
+        {"why": "expected an event, found 'garbage'", "line": 7},
+        ["line 7", "expected an event", "garbage"],
+    ),
     "StorageFailed": (
         errors.StorageFailed("/tmp/log.db", "append", "the disk is full"),  # noqa: S108 - a name, not a file
         {"path": "/tmp/log.db"},  # noqa: S108 - as above

@@ -22,9 +22,9 @@ PUBLIC = {
         ChildRunning ChildSpec CodecError DecodeError DynamicSupervisor EncodeError Event EventStore
         EventStoreActor GenServer HeirActor HumeError IdConflict InvalidStore MaxChildren NotFound NotOwner
         Projection Snapshot SnapshotStore StaleEvent StartFailed Status StorageFailed Supervisor SupervisorError
-        Table TableDeleted TableError TelemetryError Timeout UnexpectedSequence UnknownEvent catch_up
-        catch_up_sync event evolve handles kill prefix publish publish_many query ref replay snapshot start
-        start_link state status stop take_snapshot telemetry tree upcaster validate_store whereis
+        Table TableDeleted TableError TelemetryError Timeout TransferFailed UnexpectedSequence UnknownEvent catch_up
+        catch_up_sync event evolve export_events handles import_events kill prefix publish publish_many query ref
+        replay snapshot start start_link state status stop take_snapshot telemetry tree upcaster validate_store whereis
     """,
     "hume.actors": """
         NO_REPLY Application Backoff ChildCounts ChildInfo ChildSpec Clock Crash Down DynamicSupervisor Exit
@@ -39,8 +39,8 @@ PUBLIC = {
     "hume.errors": """
         ActorDead AlreadyPresent AlreadyStarted CallingSelf ChildNotFound ChildRestarting ChildRunning CodecError
         DecodeError EncodeError HumeError IdConflict InvalidStore MaxChildren NotFound NotOwner StaleEvent
-        StartFailed StorageFailed SupervisorError TableDeleted TableError TelemetryError Timeout UnexpectedSequence
-        UnknownEvent
+        StartFailed StorageFailed SupervisorError TableDeleted TableError TelemetryError Timeout TransferFailed
+        UnexpectedSequence UnknownEvent
     """,
     "hume.testing": """
         BasicEventStoreConformance EventStoreConformance FaultySnapshotStore FaultyStore Gate Given ManualClock

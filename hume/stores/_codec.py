@@ -65,7 +65,7 @@ from hume.stores._json_form import NAMES, Malformed, Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Codec", "Encoded", "JSONCodec"]
+__all__ = ["Codec", "Encoded", "JSONCodec", "check_codec"]
 
 
 class Codec(Protocol):
@@ -86,6 +86,13 @@ class Codec(Protocol):
             DecodeError: nobody knows the type, or the data don't fit it.
         """
         ...
+
+
+def check_codec(codec: object) -> None:
+    """Refuse what is no codec."""
+    if not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
+        msg = f"codec must be an object with encode and decode, or None, not {codec!r}"
+        raise TypeError(msg)
 
 
 class JSONCodec:

@@ -11,7 +11,7 @@ from hume.actors._clock import SYSTEM_CLOCK
 from hume.actors._gen_server import GenServer
 from hume.actors._mailbox import Mailbox, Reply, current
 from hume.errors import ActorDead
-from hume.stores._codec import Codec, JSONCodec
+from hume.stores._codec import Codec, JSONCodec, check_codec
 from hume.stores._sqlite_commit import Committer
 from hume.stores._sqlite_pool import Pool
 from hume.stores._sqlite_read import Reader
@@ -312,9 +312,8 @@ def _checked(
     if not 1 <= max_payload <= MAX_PAYLOAD:
         msg = f"max_payload must be from 1 to {MAX_PAYLOAD} bytes, not {max_payload}"
         raise ValueError(msg)
-    if codec is not None and not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
-        msg = f"codec must be an object with encode and decode, or None, not {codec!r}"
-        raise TypeError(msg)
+    if codec is not None:
+        check_codec(codec)
     return _Settings(Database(path, durability), JSONCodec() if codec is None else codec, max_payload)
 
 

@@ -47,6 +47,11 @@ _SPAN: Final = "an object that the start and the end have in common, and nothing
 _PUBLISH: Final = {"store": "the store", "stream": "the stream", "span": _SPAN}
 _HANDLING: Final = {**_PROJECTION, "event": "the Event", "span": _SPAN}
 _STORE: Final = {"store": "the store's ref", "stream": "the stream"}
+_TRANSFER: Final = {
+    "store": "the store, as it was given",
+    "file": "the file, as it was given",
+    "done": "True at the end",
+}
 _CHILD: Final = {
     "supervisor": "the supervisor's ref",
     "child_id": "the id of the child that died",
@@ -129,6 +134,18 @@ _ALL: Final = (
         "one of Hume's stores has stored something new in a stream",
         {"events": _EVENTS, "seq": _SEQ},
         _STORE,
+    ),
+    EventType(
+        ("hume", "store", "export"),
+        "`export_events` has written another thousand events, or is done",
+        {"events": "events written so far", "total": "position of the store's last event", "duration": _SECONDS},
+        _TRANSFER,
+    ),
+    EventType(
+        ("hume", "store", "import"),
+        "`import_events` has stored another thousand events (without telling of appends), or is done",
+        {"events": "events read so far", "new": "those of them that the store did not have", "duration": _SECONDS},
+        _TRANSFER,
     ),
     EventType(
         ("hume", "supervisor", "restart"),

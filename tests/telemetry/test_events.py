@@ -47,6 +47,8 @@ def live_and_die(path: Path) -> None:
     """Start, publish, read, skip, save, crash, restart, hand over, give up."""
     database = hume.stores.SQLiteEventStore.start_link(path / "events.db")
     hume.publish_many(database, "s", ["a"])
+    hume.export_events(database, path / "events.jsonl")
+    hume.import_events(path / "events.jsonl", database)
     children = [(STORE, {}), (Loose, {"stream": "s", "name": "loose"})]
     supervisor = hume.Supervisor.start(children, max_restarts=1, name="supervisor")
     hume.publish_many(STORE, "s", ["a", "what?", "b"])
