@@ -113,13 +113,14 @@ class Reader(DirectStore):
             left -= _count(page) if left < last else 0  # which is enough for all
 
     def _backward(self, stream: Hashable, after: int, last: int, left: int) -> Iterator[Event]:
+        enough = left >= last  # for all there are
         while after < last and left > 0:
             with self._readers.lend("read events") as connection:
                 rows = connection.execute(_BACKWARD, (stream, after, last, min(left, _PAGE))).fetchall()
             page = self._events(rows[::-1], stream)
             last = rows[-1][1] - 1
             yield from reversed(page)
-            left -= _count(page) if left < last else 0
+            left -= 0 if enough else _count(page)
 
     def last_seq(self, stream: Hashable) -> int:
         """Return the number of the stream's last event, 0 if it has none."""
