@@ -11,14 +11,16 @@ from hume.errors import InvalidStore
 from hume.stores._batch import check_stream
 from hume.stores._event import POSITION, SEQ, unshared
 from hume.stores._event_store import DirectStore
+from hume.stores._page import EventPage
 from hume.stores._selector import Selector, select
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable
 
     from hume.actors._mailbox import Mailbox
     from hume.stores._event import Event
     from hume.stores._event_store import EventStore
+    from hume.stores._page import Page
 
 __all__ = ["Feed", "SelectorFeed", "StreamFeed", "feed_of"]
 
@@ -42,16 +44,16 @@ class StreamFeed:
         """Return the number of the last event that there is now."""
         return store.last_seq(self.stream)
 
-    def page(self, store: EventStore, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+    def page(self, store: EventStore, after: int, limit: int) -> tuple[Page, int, int]:
         """Return about *limit* events that follow *after*, up to where these are all, and where the end is."""
         if isinstance(store, DirectStore):
             return store.page(self.stream, after, limit)
         last = self.last(store)
         limit = min(limit, last - after)
         if limit <= 0:
-            return (), after, last
+            return EventPage(), after, last
         events = in_order(itertools.islice(store.events(self.stream, after, limit), limit), after)
-        return events, events[-1].seq if events else after, last
+        return EventPage(events), events[-1].seq if events else after, last
 
 
 class SelectorFeed:
@@ -77,17 +79,17 @@ class SelectorFeed:
         position: int = store.last_position()
         return position
 
-    def page(self, store: Any, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+    def page(self, store: Any, after: int, limit: int) -> tuple[Page, int, int]:
         """Return about *limit* events that follow *after*, up to where these are all, and where the end is."""
         if isinstance(store, DirectStore):
             return store.page_of(self.stream, after, limit)
         last = self.last(store)
         if last <= after:
-            return (), after, last
+            return EventPage(), after, last
         found = store.all_events(after, limit, self.stream.streams, self.stream.prefix)
         events: list[Event] = list(map(unshared, itertools.islice(found, limit)))
-        full = len(events) == limit
-        return events, events[-1][POSITION] if full else max(last, events[-1][POSITION] if events else 0), last
+        end = events[-1][POSITION] if events else 0
+        return EventPage(events), end if len(events) == limit else max(end, last), last
 
 
 Feed: TypeAlias = StreamFeed | SelectorFeed

@@ -27,13 +27,14 @@ from hume.errors import ActorDead, Timeout
 from hume.stores._event_store import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping
 
     from hume._feed import Feed
     from hume.actors._mailbox import Reply
     from hume.actors._signals import ExitSignal
     from hume.stores._event import Event
     from hume.stores._event_store import EventStore
+    from hume.stores._page import Page
 
 __all__ = ["ProjectionCore", "Settings"]
 
@@ -208,7 +209,7 @@ class ProjectionCore(GenServer, Generic[State]):
             self._announce()
         self._answer_waiters()  # who came with a number that had been reached
 
-    def _follow(self, store: EventStore, page: Sequence[Event], end: int, last: int) -> None:
+    def _follow(self, store: EventStore, page: Page, end: int, last: int) -> None:
         view, began, first = self._view, time.perf_counter(), self._view.seq
         view.phase = "catching_up"
         try:
@@ -216,7 +217,7 @@ class ProjectionCore(GenServer, Generic[State]):
                 self._apply(page, end)
                 self._admit()
                 self._answer_waiters()
-                self._save_if_due()
+                self._save_if_due(more=end < last)
                 if end >= last:
                     break
                 if self._is_to_end():
@@ -226,7 +227,7 @@ class ProjectionCore(GenServer, Generic[State]):
             measurements = {"duration": time.perf_counter() - began, "events": view.seq - first}
             self._execute(_CATCH_UP, measurements, seq=view.seq)
 
-    def _apply(self, page: Sequence[Event], end: int) -> None:
+    def _apply(self, page: Page, end: int) -> None:
         view = self._view
         with view.busy:
             try:
@@ -239,8 +240,8 @@ class ProjectionCore(GenServer, Generic[State]):
                 view.failed(error)
                 error.add_note(f"{self} was handling event {view.seq + 1} of stream {view.feed.stream!r}")
                 raise
-        view.applied += len(page)
-        self._policy.events += len(page)
+        view.applied += len(page.payloads)
+        self._policy.events += len(page.payloads)
 
     def _clauses_now(self) -> Clauses:
         """Return the clauses; while somebody listens, those that tell of each event."""
@@ -298,10 +299,10 @@ class ProjectionCore(GenServer, Generic[State]):
         state = isolated(view.state, view.copier)
         return Snapshot(view.seq, state, view.projection, self._options.version, view.log_id)
 
-    def _save_if_due(self) -> None:
+    def _save_if_due(self, *, more: bool = False) -> None:
         """Save a snapshot if one is due; else see to it that the timer fires when it is."""
         now = self.clock.monotonic()
-        wait = self._policy.wait(now)
+        wait = self._policy.wait(now, more=more)
         if wait == 0.0:
             self._save()
         elif wait is not None and now + wait < self._timer.due:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from operator import length_hint
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hume import telemetry
 from hume._behaviour import Clauses, bare
 from hume._snapshot import Snapshot
-from hume.actors._isolate import isolated
+from hume.actors._isolate import is_immutable, isolated
 from hume.errors import StaleEvent
-from hume.stores._event import SEQ, Event, as_event, unshared
+from hume.stores._event import PAYLOAD, SEQ, Event, as_event, unshared
+from hume.stores._page import EventPage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from hume._projection import Projection
+    from hume.stores._page import Page
 
 __all__ = ["Fold", "apply", "evolve", "in_order", "replay"]
 
@@ -29,13 +32,21 @@ _REPLAY = ("hume", "projection", "replay")
 class Fold:
     """A state, and the number of the last event in it (its position, where several streams are folded)."""
 
-    __slots__ = ("cursor", "event", "seq", "state", "unknown", "waiting")
+    __slots__ = ("_at", "_page", "cursor", "seq", "state", "unknown", "waiting")
 
     def __init__(self, seq: int, state: Any, cursor: int = SEQ) -> None:
         self.seq, self.state, self.cursor = seq, state, cursor
-        self.event: Event | None = None  # that is being handled
+        self._page: Page | None = None  # that is being applied ...
+        self._at: Iterator[Any] = iter(())  # ... and how far
         self.unknown = 0  # events that no clause handles, and that were skipped
         self.waiting = False  # somebody wants to read in between
+
+    @property
+    def event(self) -> Event | None:
+        """The event that is being handled; for the thread that handles it."""
+        page = self._page
+        # The loop over a list keeps count of where it is, and says how much is left: so the loop itself need not count.
+        return None if page is None else page.event(len(page.payloads) - length_hint(self._at) - 1)
 
     def skip(self, event: Event) -> None:
         """Count an event that no clause handles."""
@@ -45,29 +56,34 @@ class Fold:
         """Let those read who wait; in a pure fold there are none."""
 
 
-def apply(fold: Fold, clauses: Clauses, events: Sequence[Event]) -> None:
-    """Apply events in order. If a handler raises, the fold stands at the event before, with a state to throw away."""
-    step, whole, state, cursor = clauses.step, clauses.whole, fold.state, fold.cursor
-    event: Event | None = None
+def apply(fold: Fold, clauses: Clauses, page: Page) -> None:
+    """Apply events in order; ``fold.seq`` is for the caller to set, who knows how far the page goes.
+
+    If a handler raises, the fold stands at the event before, with a state to throw away.
+    """
+    step, state = clauses.step, fold.state
+    fold._at = items = iter(page.events() if clauses.whole else page.payloads)
+    fold._page = page
     try:
-        for event in events:  # the library's hottest lines; event[1] is its payload
-            fold.event = event
-            new = step(event if whole else event[1], state)
+        for item in items:  # the library's hottest lines
+            new = step(item, state)
             if new is None:
-                new = clauses.unknown(event, state)  # raises, or skips the event
-                fold.skip(event)
+                new = clauses.unknown(cast("Event", fold.event), state)  # raises, or skips the event
+                fold.skip(cast("Event", fold.event))
             state = new
             if fold.waiting:
-                fold.seq, fold.state = event[cursor], state
+                fold.seq, fold.state = _reached(fold), state
                 fold.give_way()
-        if event is not None:
-            fold.seq = event[cursor]
     except BaseException:
-        if event is not None:
-            fold.seq = event[cursor] - 1
+        fold.seq = _reached(fold) - 1
         raise
     finally:
-        fold.state, fold.event = state, None
+        fold.state, fold._page, fold._at = state, None, iter(())
+
+
+def _reached(fold: Fold) -> int:
+    """Return the number of the event in hand."""
+    return cast("Event", fold.event)[fold.cursor]  # type: ignore[no-any-return]  # a number
 
 
 def evolve(
@@ -124,8 +140,8 @@ def _fold(
         snapshot = Snapshot(0, instance.init_state(None))
     events = in_order(items, snapshot.seq)
     fold = Fold(snapshot.seq, isolated(snapshot.state, cls.__hume_options__.copy_state))
-    apply(fold, Clauses(instance, cls.__hume_handlers__, strict=strict), events)
-    return dataclasses.replace(snapshot, seq=fold.seq, state=fold.state), len(events)
+    apply(fold, Clauses(instance, cls.__hume_handlers__, strict=strict), EventPage(events))
+    return dataclasses.replace(snapshot, seq=events[-1].seq if events else snapshot.seq, state=fold.state), len(events)
 
 
 def in_order(items: Iterable[Any], after: int) -> list[Event]:
@@ -137,11 +153,12 @@ def in_order(items: Iterable[Any], after: int) -> list[Event]:
     """
     events: list[Event] = []
     for item in items:
-        event = as_event(item)
-        if event.seq <= after and not _is_sibling(event, events):
-            raise StaleEvent(event.seq, after)
-        after = event.seq
-        events.append(unshared(event))
+        event = item if type(item) is Event else as_event(item)
+        seq = event[SEQ]
+        if seq <= after and not _is_sibling(event, events):
+            raise StaleEvent(seq, after)
+        after = seq
+        events.append(event if is_immutable(event[PAYLOAD]) else unshared(event))
     return events
 
 

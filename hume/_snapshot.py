@@ -115,15 +115,18 @@ class SnapshotPolicy:
         self._spent = 0.0
         self.events = 0  # applied since the last snapshot
 
-    def wait(self, now: float) -> float | None:
-        """Return the seconds until a snapshot is due (0.0: it is); `None` when only further events can make it so."""
+    def wait(self, now: float, *, more: bool = False) -> float | None:
+        """Return the seconds until a snapshot is due (0.0: it is); `None` when only further events can make it so.
+
+        In the middle of a rebuild, with *more* to come, there is no advance: a later one will do better.
+        """
         if not self.events:
             return None
         by_number = self._every is not None and self.events >= self._every
         if not by_number and self._after is None:
             return None
         due_in = 0.0 if by_number else self._saved_at + (self._after or 0.0) - now
-        over_budget = (self._spent - _ADVANCE) * _SHARE - (now - self._began)
+        over_budget = (self._spent - (0.0 if more else _ADVANCE)) * _SHARE - (now - self._began)
         return max(0.0, due_in, over_budget)
 
     def saved(self, began: float, now: float) -> None:

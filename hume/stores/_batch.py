@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["EXISTS", "Batch", "check_count", "check_expect_seq", "check_payload", "check_stream"]
 
 
-class _Exists:
+class Exists:
     """The type of `EXISTS`."""
 
     __slots__ = ()
@@ -30,7 +30,7 @@ class _Exists:
         return "EXISTS"
 
 
-EXISTS: Final = _Exists()
+EXISTS: Final = Exists()
 """For ``expect_seq``: the stream has events, however many."""
 
 

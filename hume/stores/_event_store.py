@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from hume.stores._event import Event
+    from hume.stores._page import Page
     from hume.stores._selector import Selector
 
 __all__ = [
@@ -39,7 +40,7 @@ class EventStore(Protocol):
     Hume's own stores have all of `FullEventStore`; a projection of one stream needs no more than this.
     """
 
-    def append(self, stream: Hashable, payloads: Sequence[Any], expect_seq: int | None = None) -> int:
+    def append(self, stream: Any, payloads: Sequence[Any], expect_seq: int | None = None) -> int:
         """Append all payloads to a stream, or none, and return the last one's number.
 
         They get the next numbers, without a gap. An empty batch changes nothing and returns the stream's last number.
@@ -50,14 +51,14 @@ class EventStore(Protocol):
         """
         ...
 
-    def events(self, stream: Hashable, after: int = 0, limit: int | None = None) -> Iterable[Event]:
+    def events(self, stream: Any, after: int = 0, limit: int | None = None) -> Iterable[Event | tuple[int, Any]]:
         """Yield the events whose number is greater than *after*, in ascending order, at most *limit* of them.
 
         Pairs ``(seq, payload)`` will do in a store of your own.
         """
         ...
 
-    def last_seq(self, stream: Hashable) -> int:
+    def last_seq(self, stream: Any) -> int:
         """Return the number of the stream's last event; 0 for a stream that has none."""
         ...
 
@@ -162,14 +163,14 @@ class DirectStore:
 
     __slots__ = ()
 
-    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Page, int, int]:
         """Return about *limit* events that follow number *after*: at least one if there is one.
 
         With them, the number up to which there are no others, and that of the stream's last event.
         """
         raise NotImplementedError
 
-    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Page, int, int]:
         """Return selected events that follow position *after*, as `page` does, with positions for numbers."""
         raise NotImplementedError
 

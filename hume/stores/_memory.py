@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from hume import telemetry
 from hume.actors._gen_server import GenServer
 from hume.actors._heir import HeirActor
+from hume.actors._isolate import isolated
 from hume.actors._table import Table
 from hume.errors import NotFound
 from hume.stores._batch import Batch, check_count, check_stream
 from hume.stores._event import POSITION, unshared
 from hume.stores._event_store import DirectStore
-from hume.stores._log import SEGMENT, Logs
+from hume.stores._log import LONGEST_PAGE, Logs
+from hume.stores._page import EventPage
 from hume.stores._restore import as_returning, restore
 from hume.stores._selector import select
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping
     from uuid import UUID
 
     import pykka
@@ -25,11 +27,13 @@ if TYPE_CHECKING:
     from hume.actors._clock import Clock
     from hume.actors._mailbox import Mailbox
     from hume.stores._event import Event
+    from hume.stores._page import Page
     from hume.stores._selector import Selector
 
 __all__ = ["EventStoreActor", "Journal"]
 
 _APPEND: Final = ("hume", "store", "append")
+_NOTHING: Final = EventPage()
 
 
 class Journal(DirectStore):
@@ -85,7 +89,7 @@ class Journal(DirectStore):
                 seq = at.get(batch.stream, logs.last(batch.stream))
                 logs.check(batch, seq)
                 at[batch.stream] = seq + len(batch.payloads)
-            seqs = [logs.add(batch, recorded_at) for batch in checked]
+            seqs = logs.add_all((batch, recorded_at) for batch in checked)
         if telemetry.attached(_APPEND):
             for batch, seq in zip(checked, seqs, strict=True):
                 self._tell(batch, seq)
@@ -104,27 +108,26 @@ class Journal(DirectStore):
 
     # -- reading: lazily, a page at a time, up to the end that there was at the call
 
-    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Page, int, int]:
         """Return some of a stream's events; see `DirectStore.page`."""
         table = self._table
         with table.lock:
             table.check_owner(self._mailbox)
             log = self._logs.streams.get(stream)
             if log is None:
-                return (), after, 0
-            page, last, shareable = log.page(after, limit), log.last, log.shareable
-        return page if shareable else _copies(page), after + len(page), last
+                return _NOTHING, after, 0
+            page, last, shareable = log.page(after, min(limit, LONGEST_PAGE)), log.last, log.shareable
+        if not shareable:
+            page.payloads = list(map(isolated, page.payloads))
+        return page, after + len(page.payloads), last
 
-    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Page, int, int]:
         """Return some of the selected events; see `DirectStore.page_of`."""
         with self._table.lock:
             self._table.check_owner(self._mailbox)
-            streams = selector.streams
-            if selector.prefix is not None:
-                streams = tuple(self._logs.matching(selector.prefix))
-            page, end = self._logs.page(after, min(limit, SEGMENT), streams)
+            events, end = self._logs.page(after, min(limit, LONGEST_PAGE), selector)
             last = len(self._logs.order)
-        return _copies(page), end, last
+        return EventPage(list(map(unshared, events))), end, last
 
     def events(
         self,
@@ -147,12 +150,12 @@ class Journal(DirectStore):
 
     def _forward(self, stream: Hashable, after: int, last: int) -> Iterator[Event]:
         while after < last:
-            page, after, _ = self.page(stream, after, min(last - after, SEGMENT))
-            yield from page
+            page, after, _ = self.page(stream, after, last - after)
+            yield from page.events()
 
     def _backward(self, stream: Hashable, after: int, last: int) -> Iterator[Event]:
         while after < last:
-            first = max(after, last - SEGMENT)
+            first = max(after, last - LONGEST_PAGE)
             yield from reversed(list(self._forward(stream, first, last)))
             last = first
 
@@ -173,8 +176,8 @@ class Journal(DirectStore):
     def _all(self, selector: Selector, after: int, last: int, limit: int | None) -> Iterator[Event]:
         left = last if limit is None else limit  # there are no more events than positions
         while after < last and left > 0:
-            page, after, _ = self.page_of(selector, after, min(left, SEGMENT))
-            chosen = [event for event in page if event[POSITION] <= last]
+            page, after, _ = self.page_of(selector, after, left)
+            chosen = [event for event in page.events() if event[POSITION] <= last]
             left -= len(chosen)
             yield from chosen
 
@@ -195,11 +198,6 @@ class Journal(DirectStore):
         with self._table.lock:
             self._table.check_owner(self._mailbox)
             return self._logs.matching(prefix)
-
-
-def _copies(page: Sequence[Event]) -> Sequence[Event]:
-    """Return events whose payloads nobody else has, where they could be changed in place."""
-    return [unshared(event) for event in page]
 
 
 class EventStoreActor(GenServer):

@@ -89,8 +89,7 @@ def restore(logs: Logs, events: Iterable[Returning]) -> int:
             at[stream], new[key] = event.seq, event
         elif there != _fact(event):
             raise IdConflict(stream, event.id, known=True)
-    for event in new.values():
-        logs.add(event, event.recorded_at)
+    logs.add_all((event, event.recorded_at) for event in new.values())
     return len(new)
 
 

@@ -17,6 +17,7 @@ from hume.stores._batch import check_count
 from hume.stores._codec import JSONCodec
 from hume.stores._event import POSITION, Event, new_event
 from hume.stores._event_store import DirectStore
+from hume.stores._page import EventPage
 from hume.stores._selector import prefix as prefix_selector
 from hume.stores._selector import select
 from hume.stores._sqlite_write import check_durable_stream
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     from hume.stores._codec import Codec
+    from hume.stores._page import Page
     from hume.stores._selector import Selector
     from hume.stores._sqlite_pool import Pool
     from hume.stores._sqlite_write import LogOrigin
@@ -80,14 +82,14 @@ class Reader(DirectStore):
 
     # -- one stream
 
-    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+    def page(self, stream: Hashable, after: int, limit: int) -> tuple[Page, int, int]:
         """Return a stream's events, of *limit* numbers; see `DirectStore.page`."""
         check_durable_stream(stream)
         with self._readers.lend("read events") as connection:
             rows = connection.execute(_FORWARD, (stream, after, limit)).fetchall()
             end = rows[-1][1] if rows else after
             last = end if 0 < len(rows) < limit else connection.execute(_LAST_SEQ, (stream,)).fetchone()[0] or 0
-        return self._events(rows, stream), end, last
+        return EventPage(self._events(rows, stream)), end, last
 
     def events(
         self,
@@ -109,8 +111,8 @@ class Reader(DirectStore):
     def _forward(self, stream: Hashable, after: int, last: int, left: int) -> Iterator[Event]:
         while after < last and left > 0:
             page, after, _ = self.page(stream, after, min(last - after, left, _PAGE))
-            yield from page
-            left -= _count(page) if left < last else 0  # which is enough for all
+            yield from page.events()
+            left -= _count(page.events()) if left < last else 0  # which is enough for all
 
     def _backward(self, stream: Hashable, after: int, last: int, left: int) -> Iterator[Event]:
         enough = left >= last  # for all there are
@@ -130,7 +132,7 @@ class Reader(DirectStore):
 
     # -- several streams
 
-    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Sequence[Event], int, int]:
+    def page_of(self, selector: Selector, after: int, limit: int) -> tuple[Page, int, int]:
         """Return some of the selected events; see `DirectStore.page_of`.
 
         Where few streams are selected, the rest of a long log is passed over by way of their indexes.
@@ -144,7 +146,7 @@ class Reader(DirectStore):
             else:
                 rows, end = _selected(connection, selector, after, limit)
             last = connection.execute(_LAST_POSITION).fetchone()[0] or 0
-        return self._events(rows), end, last
+        return EventPage(self._events(rows)), end, last
 
     def all_events(
         self,
@@ -166,7 +168,8 @@ class Reader(DirectStore):
     def _all(self, selector: Selector, after: int, last: int, left: int) -> Iterator[Event]:
         while after < last and left > 0:
             page, after, _ = self.page_of(selector, after, min(left, _PAGE))
-            chosen = page if after <= last else [event for event in page if event[POSITION] <= last]
+            events = page.events()
+            chosen = events if after <= last else [event for event in events if event[POSITION] <= last]
             yield from chosen
             left -= _count(chosen) if left < last else 0
 

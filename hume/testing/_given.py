@@ -14,6 +14,7 @@ from hume._behaviour import Clauses, bare
 from hume._replay import Fold, apply
 from hume.actors._isolate import isolated
 from hume.stores._event import POSITION, Event, Origin, new_event, unshared
+from hume.stores._page import EventPage
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -161,7 +162,7 @@ class Given(Generic[S]):
                 state, clauses = isolated(state, self._cls.__hume_options__.copy_state), self._clauses()
             fold = Fold(0, state, POSITION)
             try:
-                apply(fold, clauses, (unshared(event),))  # the test's own payload stays as it is
+                apply(fold, clauses, EventPage([unshared(event)]))  # the test's own payload stays as it is
             except Exception as error:
                 error.add_note(f"{self._cls.__name__} was handling {event!r}")
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -118,11 +119,11 @@ def test_numbers_that_make_no_sense_are_refused_at_the_call_not_at_the_first_eve
         log.events("s", *limits)
 
 
-# -- pages: 1024 events to a segment
+# -- pages: at most 1024 events
 
 
 @pytest.mark.parametrize("count", [1023, 1024, 1025, 2048, 3000])
-def test_reads_that_cross_segments_miss_nothing(log: Any, count: int) -> None:
+def test_reads_of_several_pages_miss_nothing(log: Any, count: int) -> None:
     log.append("s", list(range(1, count // 2)))
     for number in range(count // 2, count + 1):
         log.append("s", [number])
@@ -367,9 +368,59 @@ def test_the_logs_check_finds_a_gap() -> None:
     hume.publish_many(STORE, "s", ["a", "b"])
     logs = logs_of()
     logs._check()
-    del logs.streams["s"].tail[0]
+    del logs.streams["s"].payloads[0]
     with pytest.raises(AssertionError):
         logs._check()
+
+
+@pytest.mark.parametrize(
+    ("column", "many"),
+    [("given_ids", False)]
+    + [(column, many) for column in ("positions", "payloads", "recorded_at", "metadata") for many in (False, True)],
+)
+def test_an_append_that_is_interrupted_in_the_middle_leaves_nothing(
+    column: str, many: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Ctrl-C may come between any two steps of it."""
+
+    class Interrupting:
+        """A column that takes what it is given, and then comes the Ctrl-C."""
+
+        def __init__(self, log: Any) -> None:
+            self.column = getattr(log, column)
+
+        def __getattr__(self, name: str) -> Any:
+            def interrupted(*args: Any) -> None:
+                getattr(self.column, name)(*args)
+                raise KeyboardInterrupt
+
+            return interrupted if name in {"append", "extend", "update"} else getattr(self.column, name)
+
+        def __len__(self) -> int:
+            return len(self.column)
+
+        def __getitem__(self, index: Any) -> Any:
+            return self.column[index]
+
+        def __delitem__(self, index: Any) -> None:
+            del self.column[index]
+
+    STORE.start_link()
+    store: Any = resolve(STORE)
+    store.append("old", ["a"], ids=[uuid.uuid4()], metadata={"by": "me"})
+    logs = logs_of()
+    log = logs.streams["old"]
+    append = functools.partial(store.append, "old", ["b"], ids=[uuid.uuid4()])
+    if many:
+        append = functools.partial(store.append_many, [("new", ["x", "y"], 0), ("old", ["b", "c"], 1)])
+    monkeypatch.setattr(log, column, Interrupting(log))
+    with pytest.raises(KeyboardInterrupt):
+        append(metadata={"by": "me"})
+    monkeypatch.undo()
+    logs._check()
+    assert (contents(store, "old"), store.last_seq("new"), logs.matching(None)) == ([(1, "a")], 0, ["old"])
+    assert store.append("old", ["d"]) == 2
+    logs._check()
 
 
 # -- all of it, against a model
