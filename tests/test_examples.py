@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +28,10 @@ PRINTS = {
         "events replayed: 9",
     ],
     "thread_pool": ["best sellers: [('tea', 800), ('milk', 504)]", "cents taken: 405000"],
+    "bank": [
+        "after 4 events: 40000 cents in 4 accounts, 10000 or more in each",
+        "events replayed, after the last snapshot: 4",
+    ],
     "supervision": [
         "the caller gets the error: paper jam",
         "reason: crashed with RuntimeError('paper jam')",
@@ -92,6 +98,33 @@ def test_the_tree_is_drawn_before_and_after_each_crash(tmp_path: Path) -> None:
         "├── Printer 'labels'",
         "└── Printer 'bills'",
     ]
+
+
+# -- bank
+
+
+def books(done: subprocess.CompletedProcess[str]) -> tuple[list[int], int]:
+    """Return after how many events the books were found in order, and how many events were replayed at the start."""
+    counts = [
+        re.fullmatch(r"after (\d+) events: 40000 cents in 4 accounts, \d+ or more in each", line)
+        for line in done.stdout.splitlines()
+    ]
+    (replayed,) = re.findall(r"events replayed, after the last snapshot: (\d+)", done.stdout)
+    return [int(count[1]) for count in counts if count], int(replayed)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
+def test_the_bank_goes_on_where_it_was_also_after_a_crash(tmp_path: Path) -> None:
+    first = run("bank", cwd=tmp_path)
+    (begun, ended), replayed = books(first)
+    assert (begun, replayed, first.returncode, first.stderr) == (4, 4, 0, "")
+    crashed = run("bank", "--crash", cwd=tmp_path)
+    assert books(crashed) == ([ended], 0)  # the first one has ended in order, with a snapshot
+    assert crashed.returncode == -signal.SIGKILL
+    (begun, ended_again), replayed = books(run("bank", cwd=tmp_path))
+    assert ended < begun < ended_again
+    assert replayed == begun - ended or 0 < replayed < 100  # a snapshot may have been taken before the crash
+    assert books(run("bank", cwd=tmp_path))[0][0] == ended_again
 
 
 # -- git_history
