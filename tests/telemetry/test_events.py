@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,9 +44,11 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleQueue[Executed]]
 
 
 def live_and_die(path: Path) -> None:
-    """Start, publish, read, skip, save, crash, restart, hand over, give up."""
+    """Start, publish, export, import, read, skip, save, crash, restart, hand over, give up."""
     database = hume.stores.SQLiteEventStore.start_link(path / "events.db")
     hume.publish_many(database, "s", ["a"])
+    hume.export_events(database, path / "export")
+    hume.import_events(path / "export", hume.stores.SQLiteEventStore.start_link(path / "copy.db", name="copy"))
     children = [(STORE, {}), (Loose, {"stream": "s", "name": "loose"})]
     supervisor = hume.Supervisor.start(children, max_restarts=1, name="supervisor")
     hume.publish_many(STORE, "s", ["a", "what?", "b"])
@@ -82,9 +84,13 @@ def test_what_an_application_executes_is_what_the_catalogue_says(
     telemetry.execute(("test",), {}, {})
     seen: set[telemetry.EventName] = set()
     while seen != set(telemetry.EVENTS) or not executed.empty():
-        name, measurements, metadata = executed.get(timeout=LIMIT)
+        try:
+            name, measurements, metadata = executed.get(timeout=LIMIT)
+        except Empty:
+            break
         if name != ("test",):
             event = telemetry.EVENTS[name]
             assert (name, set(measurements), set(metadata)) == (name, set(event.measurements), set(event.metadata))
             assert all(isinstance(value, int | float) and value >= 0 for value in measurements.values())
             seen.add(name)
+    assert seen == set(telemetry.EVENTS)
