@@ -97,6 +97,20 @@ def _wait_for(me: Mailbox, target: Mailbox, reply: Reply | None) -> None:
         step = _awaited_by(step)
 
 
+def refuse_call_of(target: Mailbox, me: Mailbox) -> None:
+    """Refuse the call by which somebody, whose end is now waited for, waits for the one who waits.
+
+    That one has noted in its ``waiting_on`` whom it waits for, and then comes here: a call that begins later is refused
+    by `_wait_for`, which sees the note.
+    """
+    step: Mailbox | None = target
+    while step is not None:
+        waits, following = step.waiting_on, _awaited_by(step)
+        if waits is not None and following is me and waits[1] is not None:
+            waits[1].fail(CallingSelf(f"{step} waits for {me}, which waits for the end of {target}"))
+        step = None if following is me else following
+
+
 def _awaited_by(mailbox: Mailbox) -> Mailbox | None:
     waits = mailbox.waiting_on
     if waits is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ca
 import pykka
 
 from hume.actors import _signals
-from hume.actors._calls import wait_gone
+from hume.actors._calls import refuse_call_of, wait_gone
 from hume.actors._child_spec import BRUTAL_KILL, ActorClass, ChildSpec, ChildType
 from hume.actors._mailbox import Mailbox
 from hume.actors._plain import supervised_start
@@ -135,6 +135,7 @@ class Child:
         """Wait until it is down; when the time is over, kill it."""
         supervisor.waiting_on = mailbox, None  # a child that calls its supervisor now is refused, and can't hang
         try:
+            refuse_call_of(mailbox, supervisor)  # and so is one that calls it already
             if not wait_gone(mailbox, None if isinstance(timeout, str) else timeout):
                 mailbox.kill()
         finally:

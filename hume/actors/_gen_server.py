@@ -178,8 +178,7 @@ class GenServer(pykka.ThreadingActor):
             pykka.ActorRegistry.unregister(actor.actor_ref)
             raise mailbox.dead_error()
         try:
-            actor._start_actor_loop()
-            started = actor._await_init(timeout)
+            started = actor._run_init(timeout)
         except BaseException as error:
             if not mailbox.die(Crash(error)) and mailbox.thread is not None and mailbox.reason != KILLED:
                 mailbox.thread.join()  # init raised: its thread has announced the death and leaves
@@ -187,11 +186,13 @@ class GenServer(pykka.ThreadingActor):
             raise
         return cast("pykka.ActorRef[Self]", actor.actor_ref if started else None)  # who raises Ignore knows of None
 
-    def _await_init(self, timeout: float | None) -> Any:
+    def _run_init(self, timeout: float | None) -> Any:
         mailbox, me = self.actor_inbox, current()
         if me is not None:
-            me.waiting_on = mailbox, mailbox.started  # an init that calls its starter is refused, not stuck
+            # before its thread runs, so that an init that calls its starter sees this, and is refused, not stuck
+            me.waiting_on = mailbox, mailbox.started
         try:
+            self._start_actor_loop()
             return mailbox.started.get(timeout=timeout)
         except pykka.Timeout:
             msg = f"{self} did not finish init within {timeout} seconds; it was killed"

@@ -364,6 +364,27 @@ def test_a_ring_of_calls_gets_an_error_at_once() -> None:
     assert do(c, lambda _: do(a, lambda _: "free again")) == "free again"
 
 
+def test_an_init_that_calls_its_starter_gets_an_error_at_once_however_early_it_does() -> None:
+    """S11: also before the starter's thread has run again; a supervisor waits for an init without limit."""
+
+    class Early(GenServer):
+        def init(self, starter: pykka.ActorRef[Any]) -> None:
+            GenServer.call(starter, "who calls?", timeout=5.0)
+
+        def _start_actor_loop(self) -> None:
+            super()._start_actor_loop()
+            eventually(lambda: waiting(parent) or self.actor_inbox.started.done())
+
+    parent = Probe.start()
+
+    def start_it(probe: Probe) -> str:
+        with pytest.raises(CallingSelf):
+            Early.start(probe.actor_ref)
+        return "refused"
+
+    assert do(parent, start_it) == "refused"
+
+
 def test_a_server_whose_call_has_been_answered_may_be_called_back_at_once() -> None:
     """S11: A called B and has its answer: B may call A, though A's thread has not run since; that is no ring."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from typing import Any
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
 
 import pykka
 import pytest
@@ -20,8 +21,11 @@ from hume.actors import (
     whereis,
 )
 from hume.errors import ActorDead, CallingSelf, StartFailed, Timeout
-from tests.actors.nursery import Boom, Nursery, Worker, children, crash, shut_down, states, which
-from tests.helpers import LIMIT, Gate, Probe, do, drained, eventually, exit_reason, gone, in_thread
+from tests.actors.nursery import Boom, Nursery, Worker, children, crash, held, shut_down, states, which
+from tests.helpers import LIMIT, Gate, Probe, do, drained, eventually, exit_reason, gone, in_thread, waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Stubborn(Worker):
@@ -414,6 +418,33 @@ def test_a_child_that_calls_its_supervisor_while_it_is_stopped_is_refused_at_onc
     sup = Supervisor.start([ChildSpec(id="a", start=start, shutdown=None)], name="parent")
     shut_down(sup)
     assert len(errors) == 1
+
+
+def test_a_child_that_waits_for_its_supervisor_when_it_is_to_stop_is_refused_at_once() -> None:
+    """V3: (S11) directly, or through another actor; without a limit for its shutdown each would wait for ever."""
+    nursery, through = Nursery(), Probe.start()
+    asks: list[Callable[[Worker], Any]] = [
+        lambda _: Supervisor.which_children("parent"),
+        lambda _: do(through, lambda _: Supervisor.which_children("parent")),
+    ]
+    for ask in asks:
+        errors: SimpleQueue[BaseException] = SimpleQueue()
+
+        def wait_for_the_supervisor(worker: Worker, ask: Callable[[Worker], Any] = ask) -> None:
+            try:
+                ask(worker)
+            except (CallingSelf, ActorDead) as error:
+                errors.put(error)  # noqa: B023 - handled before the next round
+
+        sup = Supervisor.start([nursery.spec("a", shutdown=None)], name="parent")
+        child = children(sup)["a"]
+        with held(nursery, sup):
+            stopping = in_thread(shut_down, sup)
+            eventually(lambda: waiting(sup) == 1)  # noqa: B023 - as above
+            GenServer.send(child, wait_for_the_supervisor)
+            eventually(lambda: waiting(sup) == 2)  # noqa: B023 - as above
+        stopping.result(LIMIT)
+        assert isinstance(errors.get(timeout=LIMIT), CallingSelf)
 
 
 # -- many
