@@ -42,7 +42,7 @@ State = TypeVar("State")
 
 _log = logging.getLogger("hume.projection")
 
-_PAGE: Final = 500  # events that are applied between two looks at the mailbox
+_PAGE: Final = 1000  # events that are applied between two looks at the mailbox
 _STORE_RETRY: Final = 0.25  # seconds until the next look at a store that is down
 _MISSING: Final = object()
 

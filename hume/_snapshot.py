@@ -107,18 +107,19 @@ class SnapshotPolicy:
         now: the time at the start.
     """
 
-    __slots__ = ("_after", "_began", "_every", "_saved_at", "_spent", "events")
+    __slots__ = ("_after", "_began", "_every", "_last", "_saved_at", "_spent", "events")
 
     def __init__(self, every: int | None, after: float | None, now: float) -> None:
         self._every, self._after = every, after
         self._began = self._saved_at = now
-        self._spent = 0.0
+        self._spent = self._last = 0.0
         self.events = 0  # applied since the last snapshot
 
     def wait(self, now: float, *, more: bool = False) -> float | None:
         """Return the seconds until a snapshot is due (0.0: it is); `None` when only further events can make it so.
 
-        In the middle of a rebuild, with *more* to come, there is no advance: a later one will do better.
+        In the middle of a rebuild, with *more* to come, a later one will do better: then the share is one of the time
+        since the last snapshot, with no advance and nothing saved up.
         """
         if not self.events:
             return None
@@ -126,11 +127,14 @@ class SnapshotPolicy:
         if not by_number and self._after is None:
             return None
         due_in = 0.0 if by_number else self._saved_at + (self._after or 0.0) - now
-        over_budget = (self._spent - (0.0 if more else _ADVANCE)) * _SHARE - (now - self._began)
+        over_budget = (self._spent - _ADVANCE) * _SHARE - (now - self._began)
+        if more:
+            over_budget = max(over_budget, self._last * _SHARE - (now - self._saved_at))
         return max(0.0, due_in, over_budget)
 
     def saved(self, began: float, now: float) -> None:
         """Note that a snapshot was taken, and how long that took."""
-        self._spent += now - began
+        self._last = now - began
+        self._spent += self._last
         self._saved_at = now
         self.events = 0

@@ -81,7 +81,7 @@ NAMES = ("pure", "in place")
 names = st.sampled_from(NAMES)
 numbers = st.integers(0, 9)
 # around nothing, snapshot_every of the one and of the other, a projection's page, and a page of the log
-sizes = st.one_of(st.integers(0, 8), st.sampled_from([99, 100, 101, 499, 500, 501, 1023, 1024, 1025]))
+sizes = st.one_of(st.integers(0, 8), st.sampled_from([99, 100, 101, 999, 1000, 1001, 1023, 1024, 1025]))
 
 
 class Machine(RuleBasedStateMachine):

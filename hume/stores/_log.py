@@ -117,30 +117,30 @@ class Log:
 
 
 class LogPage:
-    """A part of a log: of its columns, so whole events are made only for those who want them.
+    """A part of a log: the payloads; whole events are made only for those who want them.
 
-    It is cut out with the table's lock held, and is its reader's from then on.
+    It is cut out with the table's lock held, and is its reader's from then on. What else there is of its events is
+    looked up in the log without the lock: in a single step each, of what is there and never changes.
     """
 
-    __slots__ = ("_first", "_log", "_positions", "_recorded_at", "payloads")
+    __slots__ = ("_log", "_start", "payloads")
 
     def __init__(self, log: Log, start: int, end: int) -> None:
-        self._log, self._first = log, start + 1
+        self._log, self._start = log, start
         self.payloads: Sequence[Any] = log.payloads[start:end]
-        self._positions = log.positions[start:end]
-        self._recorded_at = log.recorded_at[start:end]
 
     def event(self, index: int) -> Event:
         """Return one of the events whole."""
-        # Looks at the log without its lock, in a single step each, for what is there and never changes.
-        return self._log._event(
-            self._first + index, self.payloads[index], self._recorded_at[index], self._positions[index]
-        )
+        log, at = self._log, self._start + index
+        return log._event(at + 1, self.payloads[index], log.recorded_at[at], log.positions[at])
 
     def events(self) -> list[Event]:
         """Return all of the events whole."""
-        make = self._log._event
-        return list(map(make, count(self._first), self.payloads, self._recorded_at, self._positions))
+        log, start = self._log, self._start
+        end = start + len(self.payloads)
+        return list(
+            map(log._event, count(start + 1), self.payloads, log.recorded_at[start:end], log.positions[start:end])
+        )
 
 
 class Logs:
