@@ -106,23 +106,25 @@ class Reader(DirectStore):
         if limit is not None:
             check_count("limit", limit)
         last = self.last_seq(stream)
-        return (self._backward if backward else self._forward)(stream, after, last, last if limit is None else limit)
+        return (self._backward if backward else self._forward)(stream, after, last, limit)
 
-    def _forward(self, stream: Hashable, after: int, last: int, left: int) -> Iterator[Event]:
+    def _forward(self, stream: Hashable, after: int, last: int, limit: int | None) -> Iterator[Event]:
+        left = last if limit is None else limit
         while after < last and left > 0:
             page, after, _ = self.page(stream, after, min(last - after, left, _PAGE))
-            yield from page.events()
-            left -= _count(page.events()) if left < last else 0  # which is enough for all
+            events = page.events()
+            yield from events
+            left -= _count(events, limit)
 
-    def _backward(self, stream: Hashable, after: int, last: int, left: int) -> Iterator[Event]:
-        enough = left >= last  # for all there are
+    def _backward(self, stream: Hashable, after: int, last: int, limit: int | None) -> Iterator[Event]:
+        left = last if limit is None else limit
         while after < last and left > 0:
             with self._readers.lend("read events") as connection:
                 rows = connection.execute(_BACKWARD, (stream, after, last, min(left, _PAGE))).fetchall()
             page = self._events(rows[::-1], stream)
             last = rows[-1][1] - 1
             yield from reversed(page)
-            left -= 0 if enough else _count(page)
+            left -= _count(page, limit)
 
     def last_seq(self, stream: Hashable) -> int:
         """Return the number of the stream's last event, 0 if it has none."""
@@ -163,15 +165,16 @@ class Reader(DirectStore):
         if limit is not None:
             check_count("limit", limit)
         last = self.last_position()
-        return self._all(selector, after, last, last if limit is None else limit)
+        return self._all(selector, after, last, limit)
 
-    def _all(self, selector: Selector, after: int, last: int, left: int) -> Iterator[Event]:
+    def _all(self, selector: Selector, after: int, last: int, limit: int | None) -> Iterator[Event]:
+        left = last if limit is None else limit
         while after < last and left > 0:
             page, after, _ = self.page_of(selector, after, min(left, _PAGE))
             events = page.events()
             chosen = events if after <= last else [event for event in events if event[POSITION] <= last]
             yield from chosen
-            left -= _count(chosen) if left < last else 0
+            left -= _count(chosen, limit)
 
     def last_position(self) -> int:
         """Return the position of the last event, 0 if there is none."""
@@ -233,9 +236,9 @@ class Reader(DirectStore):
         return self._codec.decode(self._metadata_type.type_name, self._metadata_type.version, raw)[0]
 
 
-def _count(page: Sequence[Event]) -> int:
-    """Return of how many stored events these are."""
-    return len(set(map(_position, page)))
+def _count(page: Sequence[Event], limit: int | None) -> int:
+    """Return of how many stored events these are; without a limit nobody needs to know."""
+    return 0 if limit is None else len(set(map(_position, page)))
 
 
 def _range(prefix: str | None) -> tuple[str, str | bytes]:

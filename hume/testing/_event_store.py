@@ -419,7 +419,7 @@ class EventStoreConformance(BasicEventStoreConformance, RestoringConformance):
     # -- backward
 
     @pytest.mark.parametrize("after", [0, 2, 5])
-    @pytest.mark.parametrize("limit", [None, 0, 1, 2, 3, 4, 100])
+    @pytest.mark.parametrize("limit", [None, 0, 1, 2, 3, 4, 5, 100])
     def test_a_stream_is_read_backward(self, api: FullEventStore, after: int, limit: int | None) -> None:
         """From its end down to *after*, at most *limit* events."""
         api.append("s", ["a", "b", "c", "d", "e"])
