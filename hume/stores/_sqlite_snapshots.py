@@ -112,7 +112,8 @@ class SQLiteSnapshotStore:
     def _use(self, database: Database, codec: Codec, send: Callable[[SaveSnapshot], bool]) -> None:
         self._codec, self._send = codec, send
         self._pool = pool = Pool(database, database.connect, lambda: _check_open(pool), single=True)
-        self._finalizer = weakref.finalize(self, pool.close)
+        # Not for good: at interpreter exit it comes before the projections stop, and they are yet to save theirs.
+        weakref.finalize(self, pool.drain)
 
     @classmethod
     def of(cls, database: Database, codec: Codec, send: Callable[[SaveSnapshot], bool]) -> SQLiteSnapshotStore:
@@ -151,8 +152,8 @@ class SQLiteSnapshotStore:
                 work.save(connection)
 
     def close(self) -> None:
-        """Close the file for good, as the end of this object does."""
-        self._finalizer()
+        """Close the file for good."""
+        self._pool.close()
 
     def release(self) -> None:
         """Close the file until it is needed again."""
