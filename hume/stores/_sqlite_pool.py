@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
+import weakref
 from _thread import allocate_lock
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from hume.stores._sqlite_schema import Database
 
 __all__ = ["Loan", "Pool"]
+
+_MOST_IDLE: Final = 16  # connections that a pool keeps open for whoever comes; each takes a few file descriptors
 
 
 class Pool:
@@ -39,7 +44,10 @@ class Pool:
         self.database, self.connect, self.check = database, connect, check
         self.turn = allocate_lock() if single else None
         self.idle: deque[sqlite3.Connection] = deque()  # its methods are atomic
+        self.loans: deque[None] = deque()  # as many as there are loans
         self.closed = False
+        with _fork_lock:
+            _pools.add(self)
 
     def lend(self, doing: str) -> Loan:
         """Return a context manager that gives a connection.
@@ -74,6 +82,11 @@ class Loan:
 
     def __enter__(self) -> sqlite3.Connection:
         pool = self._pool
+        pool.loans.append(None)
+        while _forks:  # looked at second, and said first by who forks: so one of both sees the other, and waits
+            pool.loans.pop()
+            with _fork_lock:
+                pool.loans.append(None)
         if pool.turn is not None:
             pool.turn.acquire()
         try:
@@ -83,23 +96,27 @@ class Loan:
             except IndexError:
                 self._connection = pool.connect()
         except BaseException as error:
-            if pool.turn is not None:
-                pool.turn.release()
+            self._end()
             if isinstance(error, sqlite3.Error):
                 raise pool.database.failed(error, self._doing) from error
             raise
         return self._connection
 
+    def _end(self) -> None:
+        pool = self._pool
+        if pool.turn is not None:
+            pool.turn.release()
+        pool.loans.pop()
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         pool, connection = self._pool, self._connection
         try:
-            if error is None or self._recovers(error):
+            if (error is None or self._recovers(error)) and len(pool.idle) < _MOST_IDLE:
                 pool.idle.append(connection)
             else:
                 connection.close()
         finally:
-            if pool.turn is not None:
-                pool.turn.release()
+            self._end()
             # put back first, look second: `close` says so first and empties `idle` second, so one of both closes it
             if pool.closed:
                 pool.close()
@@ -113,3 +130,34 @@ class Loan:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         return True
+
+
+# -- fork: SQLite's connections must not cross it. What SQLite knows of a file's locks in the parent is not true in the
+# child, where a connection of its own to the same file would trust it all the same, and lose what it writes. So none is
+# open while the process forks: who holds one is waited for, who wants one waits; afterwards each process makes its own.
+
+_FORK_WAITS: Final = 10.0  # seconds at most: the process would hang if it forked in the middle of a loan of its own
+
+_pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
+_fork_lock: Final = allocate_lock()  # held while the process forks
+_forks: Final[list[None]] = []  # not empty: it is about to
+
+
+def _before_fork() -> None:
+    _fork_lock.acquire()
+    _forks.append(None)
+    deadline = time.monotonic() + _FORK_WAITS
+    for pool in list(_pools):
+        while pool.loans and time.monotonic() < deadline:
+            time.sleep(0.001)
+        if not pool.database.in_memory:
+            pool.drain()
+
+
+def _after_fork() -> None:
+    _forks.clear()
+    _fork_lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
