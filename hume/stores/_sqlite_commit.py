@@ -26,6 +26,8 @@ __all__ = ["Committer"]
 
 _log = logging.getLogger("hume.stores")
 
+_LONG_WAL = 16 * 2**20  # bytes; SQLite by itself keeps it at four million, where there are pauses between the reads
+
 _GREW: Final = "SELECT name FROM streams WHERE id IN (SELECT stream FROM events WHERE position > ? AND position <= ?)"
 
 
@@ -47,6 +49,7 @@ class Committer:
         self._turn = allocate_lock()
         self._is_quiet = True  # nobody had to wait, the last time; read without the turn, as a guess
         self._is_failing = False  # the last look for new events failed
+        self._longest_wal = _LONG_WAL  # bytes; to be shortened when it is longer
         self._known = Known()
         with writer.lend("open it") as connection:
             self.origin = LogOrigin(writer.database.log_id)
@@ -57,14 +60,12 @@ class Committer:
 
     def do_here(self, work: Work) -> Reply | None:
         """Do a work in the caller's thread if nobody else writes, and answer; `None`: it is to be sent to the actor."""
-        if not (self._is_quiet and self._mailbox.empty() and self._turn.acquire(blocking=False)):
+        if self._turn.locked() or not (self._is_quiet and self._mailbox.empty()):
             return None
         reply = Reply()
-        try:
+        with self._turn:  # which another may just have taken: that is a wait, too, but no harm
             self._do([Envelope(work, reply)], _nobody)
             self._is_quiet = self._mailbox.empty()
-        finally:
-            self._turn.release()
         return reply
 
     # -- the actor
@@ -83,6 +84,7 @@ class Committer:
             with self._writer.lend("look for new events") as connection:
                 self._known.look(connection)
                 grown = self._grown(connection)
+                self._shorten_wal(connection)
             self._told, self._is_failing = self._known.position, False
         except StorageFailed as error:
             if not self._is_failing:  # said once, and not forty times a second
@@ -153,6 +155,13 @@ class Committer:
         if last <= self._told:
             return []
         return [name for (name,) in connection.execute(_GREW, (self._told, last))]
+
+    def _shorten_wal(self, connection: sqlite3.Connection) -> None:
+        """Empty the write-ahead log when it is long: SQLite can't as long as there is always somebody who reads."""
+        size = self._writer.database.wal_size()
+        if size > self._longest_wal:
+            is_done = self._writer.database.empty_wal(connection)
+            self._longest_wal = _LONG_WAL if is_done else 2 * size  # whoever reads for so long is not asked so often
 
 
 def _nobody() -> list[Envelope[Any]]:

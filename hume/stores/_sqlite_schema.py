@@ -19,6 +19,8 @@ Durability: TypeAlias = Literal["full", "normal"]
 
 BUSY_TIMEOUT = 5.0  # seconds that a write waits for another process's
 
+_PATIENCE: Final = 50  # milliseconds that emptying the write-ahead log waits for those who read it
+
 APPLICATION_ID: Final = 0x48554D45  # "HUME", in the file's header: whose file this is
 
 MIGRATIONS: tuple[Sequence[str], ...] = (
@@ -109,6 +111,22 @@ class Database:
     def connect_to_read(self) -> sqlite3.Connection:
         """Return a connection that can't write; the file has been opened with `connect` before."""
         return _open(self._uri("ro"))
+
+    # -- the write-ahead log
+
+    def wal_size(self) -> int:
+        """Return the bytes that the write-ahead log takes."""
+        try:
+            return Path(f"{self.path}-wal").stat().st_size
+        except OSError:
+            return 0  # there is none now
+
+    def empty_wal(self, connection: sqlite3.Connection) -> bool:
+        """Bring the write-ahead log's content into the file and cut it to nothing; `False` if somebody reads it."""
+        connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")  # nobody can write meanwhile
+        is_busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT * 1000)}")
+        return not is_busy
 
     def _uri(self, mode: str) -> str:
         return f"{self.path.as_uri()}?mode={mode}"

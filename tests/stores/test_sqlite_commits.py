@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import uuid
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 import hume
 from hume.errors import ActorDead, StorageFailed, UnexpectedSequence
-from hume.stores import SQLiteEventStore
+from hume.stores import SQLiteEventStore, _sqlite_commit
 from tests.helpers import LIMIT, eventually, gone, in_thread, telemetry_of
 from tests.samples import Collected
 from tests.stores.files import face, has_pending, held, locked, payloads, program, result
@@ -157,6 +158,44 @@ def test_reads_do_not_wait_for_a_writer(path: Path, api: Any) -> None:
         assert (api.last_seq("s"), api.last_position(), api.streams()) == (1, 1, ["s"])
 
 
+def test_the_write_ahead_log_stays_short_though_there_is_always_somebody_who_reads(
+    path: Path, api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 500_000
+    monkeypatch.setattr(_sqlite_commit, "_LONG_WAL", limit)
+    api._committer._longest_wal = limit
+    wal = path.with_name(f"{path.name}-wal")
+    done = threading.Event()
+
+    def read() -> None:
+        last: sqlite3.Connection | None = None
+        while not done.is_set():
+            connection = sqlite3.connect(path, isolation_level=None)
+            connection.execute("BEGIN")  # before the last one ends: so SQLite by itself finds no moment to begin anew
+            connection.execute("SELECT max(position) FROM events").fetchone()
+            if last is not None:
+                last.close()
+            last = connection
+        if last is not None:
+            last.close()
+
+    sizes = [0]
+
+    def is_shorter() -> bool:
+        api.append("s", ["x" * 100_000])
+        sizes.append(wal.stat().st_size)
+        return sizes[-1] < sizes[-2]
+
+    reader = in_thread(read)
+    try:
+        eventually(is_shorter)
+    finally:
+        done.set()
+    reader.result(LIMIT)
+    assert max(sizes) > limit
+    assert payloads(api.events("s")) == ["x" * 100_000] * (len(sizes) - 1)
+
+
 def test_a_proxy_has_the_same_methods(ref: pykka.ActorRef[Any], api: Any) -> None:
     proxy = ref.proxy()
     assert proxy.append("s", ["a"]).get() == 1
@@ -196,7 +235,7 @@ def test_a_store_in_memory_is_nobody_elses() -> None:
 
 WRITER = """
 import sys, json
-from hume.stores import SQLiteEventStore
+from hume.stores import SQLiteEventStore, _sqlite_commit
 from hume.stores._event_store import resolve
 api = resolve(SQLiteEventStore.start(sys.argv[1], durability="normal"))
 got = []
