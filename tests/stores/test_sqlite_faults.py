@@ -1,20 +1,16 @@
-"""What a store in a file is for: processes that die, and disks that fail. Real ones of both."""
+"""What a store in a file does when its disk or its file fails. Real disks and files."""
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import resource
-import signal
 import sqlite3
 import subprocess
 import tempfile
-from collections import Counter
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,165 +18,11 @@ import hume
 from hume.errors import StorageFailed
 from hume.stores import SQLiteEventStore, _sqlite_schema
 from hume.stores._event_store import resolve
-from tests.helpers import LIMIT
-from tests.stores.files import line_of, program, result, tell
+from tests.helpers import LIMIT, in_thread
+from tests.stores.files import line_of, program, result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-KILLS = 50  # each way
-PER_STREAM = hume.prefix("s")
-
-
-# -- a writer killed with -9
-
-# A process that has loaded everything forks a writer for each line that it gets, and says so when that is dead.
-NURSERY = """
-import os, sys, threading
-
-import hume
-from hume.stores import SQLiteEventStore
-from hume.stores._event_store import resolve
-
-path, threads = sys.argv[1], int(sys.argv[2])
-
-
-class Totals(hume.Projection, snapshot_every=1):
-    def init_state(self, projection):
-        return {}
-
-    def handle_recorded(self, event, state):
-        return {**state, event.stream: state.get(event.stream, 0) + event.payload["number"]}
-
-
-def say(*words):
-    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # whole, whoever else writes
-
-
-def write(api, thread):
-    stream = f"s{thread}"
-    number = api.last_seq(stream)
-    while True:
-        size = number % 4 + 1
-        batch = [{"number": number, "left": left} for left in reversed(range(size))]
-        if number % 3:
-            seq = hume.publish_many(ref, stream, batch)
-            say("ack", stream, seq, number)
-        else:
-            seqs = api.append_many([(stream, batch, None), ("shared", batch, None)])
-            say("ack", stream, seqs[0], number)
-            say("ack", "shared", seqs[1], number)
-        number += 1
-
-
-for _ in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        ref = SQLiteEventStore.start(path)
-        hume.start(Totals, stream=hume.prefix("s"), projection="totals", store=ref)
-        say("writing", os.getpid())
-        for thread in range(threads):
-            threading.Thread(target=write, args=(resolve(ref), thread), daemon=True).start()
-        threading.Event().wait(60)
-        os._exit(1)
-    os.waitpid(pid, 0)
-    say("dead", pid)
-"""
-
-
-class Totals(hume.Projection[dict[str, int]]):
-    """As the writers'."""
-
-    def init_state(self, projection: Any) -> dict[str, int]:
-        return {}
-
-    def handle_recorded(self, event: hume.Event, state: dict[str, int]) -> dict[str, int]:
-        stream = str(event.stream)
-        return {**state, stream: state.get(stream, 0) + int(event.payload["number"])}
-
-
-class Ack(NamedTuple):
-    """What a writer has been told is stored."""
-
-    stream: str
-    seq: int
-    number: int
-
-
-def killed_after(nursery: subprocess.Popen[str], acks: int) -> list[Ack]:
-    """Have a writer start and be killed once it has had some acknowledgements; return all that it had."""
-    tell(nursery, "go")
-    seen: list[Ack] = []
-    pid = 0
-    while line := line_of(nursery):
-        what, *rest = line.split()
-        if what == "dead":
-            return seen
-        if what == "writing":
-            pid = int(rest[0])
-        else:
-            seen.append(Ack(rest[0], int(rest[1]), int(rest[2])))
-        if pid and len(seen) >= acks:
-            os.kill(pid, signal.SIGKILL)
-            pid = 0
-    msg = "the nursery is gone"
-    raise AssertionError(msg)
-
-
-class Check:
-    """Looks at what each killed writer left, with nothing of ours between it and the file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.last: Counter[str] = Counter()  # each stream's last number
-        self.position = 0
-        self.open: dict[str, int] = {}  # how many events of a stream's last batch are still to come
-        self.totals: Counter[str] = Counter()
-        self.stored: dict[tuple[str, int], int] = {}
-
-    def __call__(self, acks: list[Ack]) -> None:
-        """Read on from where the last look ended: no gap, no half batch, everything acknowledged."""
-        with closing(sqlite3.connect(self.path)) as connection:
-            sql = "SELECT position, name, seq, data FROM events JOIN streams ON streams.id = stream WHERE position > ?"
-            for position, stream, seq, data in connection.execute(f"{sql} ORDER BY position", (self.position,)):
-                self._event(position, stream, seq, json.loads(data))
-        assert set(self.open.values()) <= {0}
-        for ack in acks:
-            assert self.stored[ack.stream, ack.seq] == ack.number
-
-    def _event(self, position: int, stream: str, seq: int, payload: dict[str, int]) -> None:
-        assert (position, seq) == (self.position + 1, self.last[stream] + 1)
-        assert payload["left"] == (self.open.get(stream) or payload["number"] % 4 + 1) - 1
-        self.position, self.last[stream], self.open[stream] = position, seq, payload["left"]
-        self.totals[stream] += payload["number"]
-        self.stored[stream, seq] = payload["number"]
-
-    def projection(self) -> bool:
-        """Compare a projection, from its snapshot on, with the plain fold; return whether there was a snapshot."""
-        ref = SQLiteEventStore.start(self.path)
-        follower = hume.start(Totals, stream=PER_STREAM, projection="totals", store=ref)
-        assert hume.state(follower, timeout=LIMIT) == self.totals
-        snapshot = resolve(ref).snapshots.last_snapshot("totals")  # type: ignore[attr-defined]  # a SQLiteEventStore's
-        hume.kill(follower)  # which saves nothing: the snapshots are to be the writers'
-        hume.stop(ref)
-        return snapshot is not None
-
-
-@pytest.mark.parametrize("threads", [1, 8], ids=["single commits", "group commits"])
-def test_a_writer_killed_at_random_moments_loses_nothing_that_was_acknowledged(path: Path, threads: int) -> None:
-    check, chance = Check(path), random.Random(threads)  # noqa: S311 - the same test every time
-    snapshots = 0
-    with program(NURSERY, path, threads) as nursery:
-        try:
-            for kill in range(KILLS):
-                check(killed_after(nursery, chance.randrange(4 * threads)))
-                if kill % 10 == 9:
-                    snapshots += check.projection()
-        finally:
-            nursery.kill()
-    assert check.position > KILLS
-    assert snapshots
-
 
 # -- a disk that is full
 
@@ -233,10 +75,13 @@ def fails_and_then_succeeds(api: Any, full: Any, reason: str) -> None:
             with pytest.raises(StorageFailed, match=reason) as caught:
                 api.append("s", large)
             assert isinstance(caught.value.__cause__, sqlite3.Error)
+        group = [in_thread(api.append, f"s{number}", large) for number in range(8)]
+        assert {type(one.exception(LIMIT)) for one in group} == {StorageFailed}
         assert (api.last_seq("s"), api.last_position()) == (1, 1)
         assert [event.payload for event in api.events("s")] == ["before"]
     assert api.append("s", large, 1) == 4
     assert [event.position for event in api.all_events()] == [1, 2, 3, 4]
+    assert api.streams() == ["s"]
 
 
 def test_a_full_disk_is_a_clear_error_and_the_store_is_usable_when_there_is_room() -> None:
