@@ -111,7 +111,8 @@ class Reply(pykka.Future[Any]):
         if self._get_hook is not None:
             return super().get(timeout=timeout)
         latch = self._latch
-        if latch.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)):
+        # (by position: parsing the keyword would cost as much as the rest of the call)
+        if latch.acquire(True, -1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)):  # noqa: FBT003 - a lock
             latch.release()
         elif not self.done():  # when it is done, somebody else was between the two lines above
             msg = f"{timeout} seconds"
