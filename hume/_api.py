@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_origin, overload
 
 from hume import _bus, _watch, telemetry
 from hume._projection import Projection
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pykka
 
     from hume._behaviour import StartOptions
+    from hume.stores._batch import Exists
 
 __all__ = [
     "catch_up",
@@ -84,6 +85,7 @@ def start_link(cls: type[P], **options: Unpack[StartOptions]) -> pykka.ActorRef[
 
 
 def _projection_class(cls: type[P]) -> type[P]:
+    cls = get_origin(cls) or cls  # of a generic one, such as Latest[int]
     if not (isinstance(cls, type) and issubclass(cls, Projection)):
         msg = f"expected a subclass of hume.Projection, not {cls!r}"
         raise TypeError(msg)
@@ -95,7 +97,7 @@ def publish(
     stream: Hashable,
     payload: Any,
     *,
-    expect_seq: int | None = None,
+    expect_seq: int | Exists | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> int:
     """Append one event to a stream, tell the projections that follow it, and return the event's number.
@@ -104,7 +106,7 @@ def publish(
         store: an event store: an actor by ref, proxy or name, or any object that is an `EventStore`.
         stream: the stream.
         payload: the event; anything but `None`. It is copied unless it can't be changed.
-        expect_seq: append only if this is the stream's last number (0: it is empty).
+        expect_seq: append only if this is the stream's last number (0: it is empty), or `EXISTS`: it has events.
         metadata: what is to be said about the event; the store must take it.
 
     Raises:
@@ -124,7 +126,7 @@ def publish_many(
     stream: Hashable,
     payloads: Iterable[Any],
     *,
-    expect_seq: int | None = None,
+    expect_seq: int | Exists | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> int:
     """Append several events to a stream, all or none, and return the last one's number; else as `publish`."""
@@ -138,9 +140,7 @@ def publish_many(
     return _append(store, stream, batch, expect_seq, metadata)
 
 
-def _append(
-    store: Any, stream: Hashable, batch: Any, expect_seq: int | None, metadata: Mapping[str, Any] | None
-) -> int:
+def _append(store: Any, stream: Hashable, batch: Any, expect_seq: Any, metadata: Mapping[str, Any] | None) -> int:
     target = resolve(store)
     if not isinstance(target, DirectStore):  # which checks for itself
         check_stream(stream)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final, Required, TypedDict, TypeVar
 
 from hume._snapshot import SnapshotStore
-from hume.actors._child_spec import is_seconds
+from hume.actors._child_spec import check_known, is_seconds
 from hume.errors import UnknownEvent
 
 if TYPE_CHECKING:
@@ -106,10 +106,7 @@ def merge(base: Options, given: Mapping[str, Any], also: tuple[str, ...] = ()) -
         TypeError: an option is unknown; the message names those there are.
         TypeError, ValueError: an option's value is not allowed.
     """
-    unknown = [name for name in given if name not in _NAMES]
-    if unknown:
-        msg = f"unknown option {unknown[0]!r}; allowed are {', '.join((*also, *_NAMES))}"
-        raise TypeError(msg)
+    check_known(given, (*also, *_NAMES))
     return dataclasses.replace(base, **given)
 
 

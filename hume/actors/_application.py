@@ -57,12 +57,12 @@ class Application(Supervisor):
         backoff = Backoff(base=0.05, maximum=1.0)
         super().init([ChildSpec(id=HeirActor, start=HeirActor.start_link, backoff=backoff, actor_class=HeirActor)])
 
-    def handle_info(self, message: Any) -> None:
+    def handle_info(self, message: Any, /) -> None:
         """Take the tables that are given to it, for the threads that are no actors; the rest is a supervisor's."""
         if not isinstance(message, _table.Transfer):
             super().handle_info(message)
 
-    def terminate(self, reason: Any) -> None:
+    def terminate(self, reason: Any, /) -> None:
         """Stop all that is linked, in the reverse of the order started: an actor goes before those it may build on.
 
         The heir goes last, also when it had to be restarted after them.

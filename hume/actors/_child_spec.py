@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable
+    from collections.abc import Callable, Collection, Hashable, Iterable
 
-__all__ = ["BRUTAL_KILL", "Backoff", "ChildSpec", "one_of"]
+__all__ = ["BRUTAL_KILL", "Backoff", "ChildSpec", "check_known", "one_of"]
 
 BRUTAL_KILL: Final = "brutal_kill"
 
@@ -31,6 +31,18 @@ def one_of(name: str, value: object, allowed: Collection[str]) -> None:
     if not isinstance(value, str) or value not in allowed:
         msg = f"{name} must be one of {', '.join(repr(word) for word in allowed)}, not {value!r}"
         raise ValueError(msg)
+
+
+def check_known(given: Iterable[str], allowed: Collection[str]) -> None:
+    """Refuse an option that there is not, naming those there are, and which of them may have been meant."""
+    unknown = next((name for name in given if name not in allowed), None)
+    if unknown is not None:
+        import difflib  # noqa: PLC0415 - needed for this message only
+
+        near = difflib.get_close_matches(unknown, allowed, 1)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        msg = f"unknown option {unknown!r}; allowed are {', '.join(allowed)}{guess}"
+        raise TypeError(msg)
 
 
 def is_seconds(value: object, *, minimum: float = 0.0) -> bool:

@@ -9,7 +9,7 @@ import pykka
 
 from hume.actors._calls import call
 from hume.actors._child import Child, ChildCounts, ChildInfo, spec_of
-from hume.actors._child_spec import ChildSpec, is_count, one_of
+from hume.actors._child_spec import ChildSpec, check_known, is_count, one_of
 from hume.actors._supervisor_core import Request, SupervisorCore
 from hume.errors import ChildNotFound, MaxChildren, StartFailed
 
@@ -34,7 +34,15 @@ class DynamicSupervisor(SupervisorCore):
     At its end all children are told to stop at once, and each has its own ``shutdown`` to do so.
     """
 
-    def init(
+    def init(self, *args: Any, **options: Any) -> None:
+        """Start, with no children. It takes the class's options; a subclass's own may take whatever it likes."""
+        check_known(options, ("strategy", "max_restarts", "max_seconds", "max_children", "extra_arguments"))
+        if args:
+            msg = f"a DynamicSupervisor starts with no children, not with {args[0]!r}; give it some with start_child"
+            raise TypeError(msg)
+        self._begin(**options)
+
+    def _begin(
         self,
         *,
         strategy: str = "one_for_one",
@@ -43,7 +51,6 @@ class DynamicSupervisor(SupervisorCore):
         max_children: int | None = None,
         extra_arguments: Sequence[Any] = (),
     ) -> None:
-        """Start, with no children."""
         one_of("strategy", strategy, ("one_for_one",))
         if not (max_children is None or is_count(max_children)):
             msg = f"max_children must be a whole number of at least 0, or None, not {max_children!r}"
@@ -54,7 +61,7 @@ class DynamicSupervisor(SupervisorCore):
         self._set_up(max_restarts, max_seconds)
         self._max_children, self._extra = max_children, tuple(extra_arguments)
 
-    def terminate(self, reason: Any) -> None:
+    def terminate(self, reason: Any, /) -> None:
         """Stop all children, together."""
         me = self.actor_inbox
         asked = [(child, child.ask_to_stop(me)) for child in self._children.values()]

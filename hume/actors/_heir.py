@@ -53,7 +53,7 @@ class HeirActor(GenServer):
         for table in _table.adopt_waiting(self.actor_inbox):
             self._received(table, None)
 
-    def handle_info(self, message: Any) -> None:
+    def handle_info(self, message: Any, /) -> None:
         """Note what was inherited."""
         if isinstance(message, Transfer):
             self._received(message.table, message.from_ref)

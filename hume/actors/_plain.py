@@ -110,7 +110,7 @@ def supervised_start(cls: type[pykka.ThreadingActor], options: Mapping[str, Any]
         parent = acting(current())
         actor = _watched(cls)(*extra, **options)
         mailbox: _PlainMailbox = actor.actor_inbox
-        mailbox.ref, mailbox.parent = actor.actor_ref, parent
+        mailbox.ref, mailbox.parent, mailbox.began = actor.actor_ref, parent, mailbox.clock.monotonic()
         mailbox.started.set(True)  # Pykka has no start to wait for
         _signals.link(parent, mailbox)
         pykka.ActorRegistry.register(mailbox.ref)

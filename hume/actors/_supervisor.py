@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from hume.actors._calls import call
 from hume.actors._child import Child, ChildCounts, ChildInfo, spec_of
-from hume.actors._child_spec import ChildSpec, one_of
+from hume.actors._child_spec import ChildSpec, check_known, one_of
 from hume.actors._gen_server import Stop
 from hume.actors._restarts import AUTO_SHUTDOWNS, STRATEGIES, AutoShutdown, Strategy, group, shuts_down
 from hume.actors._signals import SHUTDOWN
@@ -14,7 +15,7 @@ from hume.actors._supervisor_core import Request, SupervisorCore
 from hume.errors import AlreadyPresent, AlreadyStarted, ChildNotFound, ChildRestarting, ChildRunning, StartFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable
 
     import pykka
 
@@ -53,7 +54,18 @@ class Supervisor(SupervisorCore):
     The rules are those of OTP's ``supervisor``.
     """
 
-    def init(
+    def init(self, *args: Any, **options: Any) -> None:
+        """Start the children, in order; when one fails to start, stop those before it, in reverse order.
+
+        It takes what the class says: the children, and the options. A subclass's own may take whatever it likes.
+        """
+        check_known(options, ("children", "strategy", "max_restarts", "max_seconds", "auto_shutdown"))
+        if len(args) > 1:
+            msg = f"children are given as one list, not one by one: {list(args)!r}"
+            raise TypeError(msg)
+        self._begin(*args, **options)
+
+    def _begin(
         self,
         children: Iterable[Any] = (),
         *,
@@ -62,7 +74,9 @@ class Supervisor(SupervisorCore):
         max_seconds: float = 5.0,
         auto_shutdown: AutoShutdown = "never",
     ) -> None:
-        """Start the children, in order; when one fails to start, stop those before it, in reverse order."""
+        if isinstance(children, str | dict) or not isinstance(children, Iterable):
+            msg = f"children must be a list of children, not {children!r}"
+            raise TypeError(msg)
         one_of("strategy", strategy, STRATEGIES)
         one_of("auto_shutdown", auto_shutdown, AUTO_SHUTDOWNS)
         self._set_up(max_restarts, max_seconds)
@@ -83,7 +97,7 @@ class Supervisor(SupervisorCore):
                 raise
             self._drop_if_temporary(child)
 
-    def terminate(self, reason: Any) -> None:
+    def terminate(self, reason: Any, /) -> None:
         """Stop the children in reverse start order, one after the other."""
         self._stop_children()
 

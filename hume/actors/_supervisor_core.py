@@ -120,7 +120,7 @@ class SupervisorCore(GenServer):
 
     # -- deaths
 
-    def handle_info(self, message: Any) -> None:
+    def handle_info(self, message: Any, /) -> None:
         """Take note of a child's death; ignore anybody else's."""
         if not isinstance(message, Exit):
             super().handle_info(message)

@@ -51,7 +51,7 @@ class EventStore(Protocol):
         """
         ...
 
-    def events(self, stream: Any, after: int = 0, limit: int | None = None) -> Iterable[Event | tuple[int, Any]]:
+    def events(self, stream: Any, after: int = 0, limit: int | None = None) -> Iterable[Event]:
         """Yield the events whose number is greater than *after*, in ascending order, at most *limit* of them.
 
         Pairs ``(seq, payload)`` will do in a store of your own.

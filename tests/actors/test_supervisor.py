@@ -135,7 +135,7 @@ def test_a_supervisor_may_itself_ignore_its_start() -> None:
     """V2: start returns None, and nothing is left."""
 
     class Idle(Supervisor):
-        def init(self) -> None:  # type: ignore[override]  # takes no options
+        def init(self) -> None:
             raise Ignore
 
     assert Idle.start(name="idle") is None
@@ -147,7 +147,7 @@ def test_a_subclass_sets_its_children_up_in_init() -> None:
     nursery = Nursery()
 
     class Team(Supervisor):
-        def init(self, *ids: str) -> None:  # type: ignore[override]  # takes names instead
+        def init(self, *ids: str) -> None:
             super().init(nursery.specs(*ids), strategy="one_for_all", max_restarts=1)
 
     sup = Team.start("a", "b", name="team")
@@ -163,7 +163,7 @@ def test_a_subclass_whose_init_fails_after_its_children_started_leaves_none(erro
     nursery = Nursery()
 
     class Late(Supervisor):
-        def init(self) -> None:  # type: ignore[override]  # takes no options
+        def init(self) -> None:
             super().init(nursery.specs("a", "b"))
             raise error
 
