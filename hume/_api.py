@@ -316,6 +316,8 @@ def _read(server: Server, timeout: float | None, dirty: bool, at_least: int | No
     try:
         answer: tuple[int, Any] = call_mailbox(mailbox, target, timeout, view.expect)
     except Timeout as late:
+        if view.torn:
+            raise  # a handler's own
         msg = f"{mailbox} is at {view.seq} and did not reach {target} within {timeout} seconds"
         raise Timeout(msg) from late
     return answer

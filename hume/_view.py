@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from hume import telemetry
 from hume._bus import Hint
 from hume._replay import Fold
+from hume.actors._calls import wait_for
 from hume.actors._isolate import isolated
+from hume.actors._mailbox import Reply, current
 from hume.actors._signals import Crash
 from hume.errors import Timeout
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable, Hashable
 
     from hume._feed import Feed
-    from hume.actors._mailbox import Mailbox, Reply
+    from hume.actors._mailbox import Mailbox
     from hume.stores._event import Event
 
 __all__ = ["Interrupted", "Phase", "Status", "View"]
@@ -62,6 +65,7 @@ class Status:
 
 
 _KEPT: Final = 1000
+_GLANCE: Final = 0.05  # seconds after which a reader who waits looks whether the projection is still alive
 
 # What named projections that are down did last, so that one which waits for its restart can be looked at. Changed by
 # single operations of a dict, which are atomic; the oldest goes when there are too many.
@@ -71,6 +75,18 @@ _departed: dict[Hashable, Status] = {}
 def departed(name: Hashable) -> Status | None:
     """Return the last status of the projection that had this name, while nobody has it."""
     return _departed.get(name)
+
+
+class _Gap(Reply):
+    """The end of the event in hand, for which a reader waits: what is looked at where rings of waiting are found."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self._view = view
+
+    def done(self) -> bool:
+        """Tell whether no event is in hand."""
+        return self._view._page is None
 
 
 class View(Fold):
@@ -211,19 +227,36 @@ class View(Fold):
     def _wait_for_a_gap(self, timeout: float | None) -> None:
         limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         deadline = time.monotonic() + limit
-        in_time = self._turnstile.acquire(timeout=limit)
-        if in_time:
-            try:  # the main thread may be torn out of its wait by a KeyboardInterrupt
-                self.waiting = True
-                in_time = self.busy.acquire(timeout=max(0.0, deadline - time.monotonic()))
-            finally:
-                self.waiting = False
-                if not self.mailbox.alive:
-                    self.waiting = True  # it died, and said so, perhaps just before the line above
-                self._turnstile.release()
+        me = current()
+        if me is not None:
+            wait_for(me, self.mailbox, _Gap(self))  # two whose handlers read each other would wait for ever
+        try:
+            in_time = self._take(self._turnstile, deadline) and self._take_busy(deadline)
+        finally:
+            if me is not None:
+                me.waiting_on = None
         if not in_time:
             msg = f"{self.mailbox} was busy with one event, or with being read, for {timeout} seconds"
             raise Timeout(msg)
+
+    def _take_busy(self, deadline: float) -> bool:
+        try:  # the main thread may be torn out of its wait by a KeyboardInterrupt
+            self.waiting = True
+            return self._take(self.busy, deadline)
+        finally:
+            self.waiting = False
+            if not self.mailbox.alive:
+                self.waiting = True  # it died, and said so, perhaps just before the line above
+            self._turnstile.release()
+
+    def _take(self, lock: LockType, deadline: float) -> bool:
+        """Take a lock in time. A killed projection's thread may hold it for ever, so its death is looked for."""
+        while not lock.acquire(timeout=max(0.0, min(_GLANCE, deadline - time.monotonic()))):
+            if not self.mailbox.alive:
+                raise self.mailbox.dead_error()
+            if time.monotonic() >= deadline:
+                return False
+        return True
 
     def status(self) -> Status:
         """Return what the projection is doing; of a dead one, what it did last."""

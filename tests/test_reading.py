@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import hume
 from hume._snapshot import Snapshot
 from hume.actors import GenServer, Reply
+from hume.errors import CallingSelf
 from tests.helpers import LIMIT, Gate, all_at_once, eventually, gone, in_thread, mailbox, waiting
 from tests.samples import STORE, Collected, PairStore, Shelf, Total, doing, failing
 
@@ -152,10 +154,11 @@ def test_a_dirty_read_of_a_projection_that_dies_meanwhile_gets_an_error_not_half
         ref = hume.start_link(Collected, stream="other", projection="p")
         hume.publish(STORE, "other", doing(gate.hold))
         gate.wait()
-        reading = in_thread(hume.state, ref, dirty=True, timeout=LIMIT)
+        readings = [in_thread(hume.state, ref, dirty=True, timeout=None) for _ in range(3)]
         eventually(lambda: mailbox(ref).face.waiting)
         hume.kill(ref)
-    assert isinstance(reading.exception(LIMIT), hume.ActorDead)
+        # while its thread is still in the handler
+        assert all(isinstance(reading.exception(LIMIT), hume.ActorDead) for reading in readings)
 
 
 # -- at_least
@@ -460,6 +463,38 @@ def test_a_projection_may_read_another_and_publish_to_it() -> None:
     ref = hume.start_link(Collected, stream="s")
     hume.publish_many(STORE, "s", [forward, forward])
     assert hume.state(ref) == [5, 10]
+
+
+@pytest.mark.parametrize("reads", [("dirty", "dirty"), ("dirty", "plain"), ("plain", "plain")], ids=" and ".join)
+def test_of_two_projections_whose_handlers_read_each_other_one_is_told_so_at_once(reads: tuple[str, str]) -> None:
+    """Each has an event in hand until it has its answer: without a limit they would wait for ever."""
+    both, outcomes = threading.Barrier(2), SimpleQueue[Any]()
+
+    def reading(other: str, how: str) -> Any:
+        def read() -> None:
+            both.wait(LIMIT)
+            try:
+                outcomes.put(hume.state(other, timeout=None, dirty=how == "dirty"))
+            except CallingSelf:
+                outcomes.put("refused")
+
+        return doing(read)
+
+    for name in "ab":
+        hume.start_link(Collected, stream=name, name=name)
+    for one, other, how in zip("ab", "ba", reads, strict=True):
+        hume.publish(STORE, one, reading(other, how))
+    told = [outcomes.get(timeout=LIMIT) for _ in reads]
+    assert "refused" in told
+    assert all(outcome in ("refused", [], ["done"]) for outcome in told)
+    assert [hume.state(name, timeout=LIMIT) for name in "ab"] == [["done"], ["done"]]
+
+
+def test_a_handler_that_runs_into_a_timeout_of_its_own_is_not_taken_for_a_late_answer() -> None:
+    ref = hume.start_link(Collected, stream="s")
+    hume.publish(STORE, "s", failing(hume.Timeout("the printer did not answer")))
+    with pytest.raises(hume.Timeout, match="the printer did not answer"):
+        hume.state(ref, timeout=LIMIT)
 
 
 def test_an_actor_of_another_kind_reads_as_any_thread_does() -> None:

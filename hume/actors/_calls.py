@@ -18,7 +18,7 @@ from hume.errors import ActorDead, CallingSelf, Timeout
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Cast", "call", "call_mailbox", "cast", "kill", "reply", "send", "stop"]
+__all__ = ["Cast", "call", "call_mailbox", "cast", "kill", "reply", "send", "stop", "wait_for"]
 
 
 class Cast:
@@ -56,7 +56,7 @@ def call_mailbox(
     reply = Reply()
     me = current()
     if me is not None:
-        _wait_for(me, mailbox, reply)
+        wait_for(me, mailbox, reply)
     try:
         if send is None:
             mailbox.put(Envelope(message, reply))
@@ -82,7 +82,7 @@ def _await(mailbox: Mailbox, reply: Reply, timeout: float | None) -> Any:
         del reply  # as above
 
 
-def _wait_for(me: Mailbox, target: Mailbox, reply: Reply | None) -> None:
+def wait_for(me: Mailbox, target: Mailbox, reply: Reply | None) -> None:
     """Note that an actor waits for another's answer, or for its end; refuse at once what would close a ring."""
     # Each writes its own `waiting_on` and then walks: of two that would close a ring the later one sees the other's.
     if not me.alive:
@@ -101,7 +101,7 @@ def refuse_call_of(target: Mailbox, me: Mailbox) -> None:
     """Refuse the call by which somebody, whose end is now waited for, waits for the one who waits.
 
     That one has noted in its ``waiting_on`` whom it waits for, and then comes here: a call that begins later is refused
-    by `_wait_for`, which sees the note.
+    by `wait_for`, which sees the note.
     """
     step: Mailbox | None = target
     while step is not None:
@@ -130,7 +130,7 @@ def await_start(mailbox: Mailbox, timeout: float | None = 5.0) -> None:
     """
     if not mailbox.started.done():
         if (me := current()) is not None:
-            _wait_for(me, mailbox, mailbox.started)
+            wait_for(me, mailbox, mailbox.started)
         try:
             mailbox.started.get(timeout=timeout)
         except pykka.Timeout:
@@ -174,7 +174,7 @@ def stop(server: Server, reason: object = NORMAL, timeout: float | None = 5.0) -
     mailbox = mailbox_of(server)
     me = current()
     if me is not None:
-        _wait_for(me, mailbox, None)
+        wait_for(me, mailbox, None)
     try:
         mailbox.put(Envelope(StopRequest(reason)))
         if not wait_gone(mailbox, timeout):
