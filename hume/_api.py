@@ -313,6 +313,10 @@ def _read(server: Server, timeout: float | None, dirty: bool, at_least: int | No
         target = at_least
         if view.seq >= target:
             return view.copy(timeout)
+    return _reach(mailbox, view, target, timeout)
+
+
+def _reach(mailbox: Mailbox, view: View, target: int, timeout: float | None) -> tuple[int, Any]:
     try:
         answer: tuple[int, Any] = call_mailbox(mailbox, target, timeout, view.expect)
     except Timeout as late:
