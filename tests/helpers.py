@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import Future
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from hume import telemetry
+from hume import telemetry, testing
 from hume.actors import GenServer
 from hume.actors._mailbox import Mailbox
 
@@ -25,53 +23,13 @@ LIMIT: Final = 30.0  # seconds that a test waits for what must happen; only a fa
 
 T = TypeVar("T")
 
-
-class Gate:
-    """Holds a thread still where it calls `hold`, until the test, which may `wait` for that, calls `open`.
-
-    As a context manager it opens at the end, so that no failing test leaves a thread behind.
-    """
-
-    def __init__(self) -> None:
-        self._reached, self._opened = threading.Event(), threading.Event()
-
-    def hold(self) -> None:
-        """Say that the thread is here, and wait until the gate is open."""
-        self._reached.set()
-        if not self._opened.wait(LIMIT):
-            msg = "nobody opened the gate"
-            raise TimeoutError(msg)
-
-    def wait(self) -> None:
-        """Wait until a thread is held here (or has been)."""
-        if not self._reached.wait(LIMIT):
-            msg = "nobody came to the gate"
-            raise TimeoutError(msg)
-
-    def open(self) -> None:
-        """Let through whoever is held, now and later."""
-        self._opened.set()
-
-    @property
-    def reached(self) -> bool:
-        """Whether a thread has come here."""
-        return self._reached.is_set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.open()
+Gate = testing.Gate
+ManualClock = testing.ManualClock
 
 
 def eventually(predicate: Callable[[], object], timeout: float = LIMIT) -> None:
     """Wait until *predicate* is true; for what tells nobody that it has happened."""
-    pause, deadline = threading.Event(), time.monotonic() + timeout
-    while not predicate():
-        if time.monotonic() > deadline:
-            msg = f"it did not come true within {timeout} seconds"
-            raise AssertionError(msg)
-        pause.wait(0.001)
+    testing.wait_until(predicate, timeout)
 
 
 def in_thread(fn: Callable[..., T], *args: Any, **kwargs: Any) -> Future[T]:
@@ -176,25 +134,6 @@ def next_of(seen: SimpleQueue[Any]) -> Any:
 def drained(seen: SimpleQueue[Any]) -> list[Any]:
     """Return what a probe has seen so far and nobody has asked for."""
     return [seen.get_nowait() for _ in range(seen.qsize())]
-
-
-class ManualClock:
-    """A clock that stands still until the test moves it."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def monotonic(self) -> float:
-        """Return the test's idea of the time, in seconds."""
-        return self.now
-
-    def utcnow(self) -> datetime:
-        """Return the same as a date."""
-        return datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=self.now)
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def test_snapshots_that_take_long_are_put_off_so_that_the_projection_can_go_on()
     class Slow(Total, snapshot_every=1, snapshot_after=None):
         def persist_snapshot(self, projection: Hashable, snapshot: Snapshot[int]) -> None:
             super().persist_snapshot(projection, snapshot)
-            clock.advance(1.05)
+            clock.jump(1.05)
 
     Slow.clock = clock
     shelf = Shelf()

@@ -94,29 +94,30 @@ class ManualClock:
             raise CallingSelf(msg)
         deadline = time.monotonic() + timeout
         end = self._now + seconds
-        due = self._settle(deadline)  # timers that are being set are set then
+        boxes, due = self._settle(self._boxes(), deadline)  # timers that are being set are set then
         while due <= end:
             self._reach(due)
-            due = self._settle(deadline)
+            boxes, due = self._settle(boxes, deadline)
         self._reach(end)
 
     def _reach(self, now: float) -> None:
         with self._lock:
             self._now = max(self._now, now)  # an actor may have jumped beyond it
 
-    def _settle(self, deadline: float) -> float:
+    def _settle(self, boxes: list[Mailbox], deadline: float) -> tuple[list[Mailbox], float]:
         """Wait until all actors have handled what is due and what was sent to them; return when the next is due.
 
         Each is asked twice. One that waits for its next message takes the first question at once, and then those of its
         timers that are due go before the second. A death makes links, and so supervisors, act, and a start makes
-        another actor; so the end is a round in which there was none of these.
+        another actor; so the end is a round in which there was none of these. *boxes* are those of before the time
+        moved, from where on one may die unasked.
         """
         while True:
-            boxes = self._boxes()
-            due = [self._ask(mailbox) for mailbox in boxes for _ in range(2)]
-            dates = [_answer(reply, mailbox, deadline) for mailbox, reply in due]
-            if boxes == self._boxes():
-                return min(dates, default=_NEVER)
+            asked = [self._ask(mailbox) for mailbox in boxes for _ in range(2)]
+            dates = [_answer(reply, mailbox, deadline) for mailbox, reply in asked]
+            before, boxes = boxes, self._boxes()
+            if boxes == before:
+                return boxes, min(dates, default=_NEVER)
 
     def _boxes(self) -> list[Mailbox]:
         boxes = [ref.actor_inbox for ref in pykka.ActorRegistry.get_all()]

@@ -37,6 +37,7 @@ def wait_until(predicate: Callable[[], T], timeout: float | None = 5.0) -> T:
 
         wait_until(lambda: hume.status("balances").phase == "live")
     """
+    __tracebackhide__ = True  # pytest shows the test's line
     if not callable(predicate):
         msg = f"predicate must be a function without arguments, not {predicate!r}"
         raise TypeError(msg)

@@ -167,14 +167,6 @@ def bring_up(cls: type[Any], *args: Any, **options: Any) -> tuple[Any, ManualClo
     return Clocked.start(*args, **options), the_clock
 
 
-def pass_time(server: Any, clock: ManualClock, seconds: float) -> None:
-    """Let a supervisor's time pass once it has done what came before, and wait until it has done what is due then."""
-    which(server)
-    clock.advance(seconds)
-    which(server)  # wakes it
-    which(server)  # a timer that is due goes before a message that waits
-
-
 def shut_down(server: Any, reason: object = "shutdown") -> None:
     """Stop a supervisor and wait until it is down."""
     stop(server, reason, timeout=LIMIT)

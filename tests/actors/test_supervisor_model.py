@@ -19,7 +19,7 @@ from hume.errors import (
     StartFailed,
     SupervisorError,
 )
-from tests.actors.nursery import Boom, Nursery, bring_up, children, end, held, pass_time, shut_down
+from tests.actors.nursery import Boom, Nursery, bring_up, children, end, held, shut_down
 from tests.helpers import LIMIT, eventually, exit_reason, gone
 
 IDS = st.sampled_from("abcde")
@@ -211,7 +211,7 @@ class SupervisorMachine(RuleBasedStateMachine):
     @precondition(alive)
     @rule(seconds=st.sampled_from([0.5, 2.5, 5.0, 5.5]))
     def time_passes(self, seconds: float) -> None:
-        pass_time(self.sup, self.clock, seconds)
+        self.clock.advance(seconds)
         self.model.now += seconds
 
     @precondition(alive)

@@ -15,7 +15,6 @@ from tests.actors.nursery import (
     crash,
     end,
     held,
-    pass_time,
     states,
     which,
 )
@@ -227,10 +226,10 @@ def test_the_defaults_are_three_restarts_within_five_seconds() -> None:
     sup, clock = bring_up(Supervisor, Nursery().specs("a"))
     for _ in range(3):
         crash(children(sup)["a"])
-    pass_time(sup, clock, 5.01)
+    clock.advance(5.01)
     for _ in range(3):
         crash(children(sup)["a"])
-    pass_time(sup, clock, 5.0)
+    clock.advance(5.0)
     crash(children(sup)["a"])  # the three of before are not older than five seconds
     assert exit_reason(sup) == "shutdown"
 
@@ -249,7 +248,7 @@ def test_restarts_that_are_far_enough_apart_never_end_the_supervisor() -> None:
     sup, clock = bring_up(Supervisor, Nursery().specs("a"), max_restarts=1, max_seconds=1.0)
     for _ in range(20):
         crash(children(sup)["a"])
-        pass_time(sup, clock, 1.001)
+        clock.advance(1.001)
     assert states(sup) == {"a": "running"}
 
 
