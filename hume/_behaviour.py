@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Required, TypedDict, TypeVar
 from hume._snapshot import SnapshotStore
 from hume.actors._child_spec import check_known, is_seconds
 from hume.errors import UnknownEvent
+from hume.telemetry._log_fields import fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,10 +162,11 @@ def handlers_of(cls: type) -> dict[type, str]:
 class Clauses:
     """How one projection handles an event: ``step(payload, state)`` is the new state, `None` if no clause fits."""
 
-    __slots__ = ("_by_type", "_owner", "_strict", "step", "whole")
+    __slots__ = ("_by_type", "_owner", "_server", "_strict", "step", "whole")
 
     def __init__(self, instance: Any, handlers: Mapping[type, str], *, strict: bool) -> None:
         self._owner = type(instance).__name__
+        self._server = str(instance) if hasattr(instance, "actor_inbox") else self._owner
         self._strict = strict
         self._by_type: dict[type, Callable[[Any, Any], Any] | None] = {
             kind: getattr(instance, name) for kind, name in handlers.items()
@@ -198,7 +200,9 @@ class Clauses:
             hint = f": there are clauses for {', '.join(clauses)}"
         if self._strict:
             raise UnknownEvent(self._owner, event.payload, hint)
-        _log.warning("%s skips event %d: no clause handles %r", self._owner, event.seq, event.payload)
+        about = fields(server=self._server, stream=event.stream, seq=event.seq)
+        words = "%s skips event %d: no clause handles %r"
+        _log.warning(words, self._server, event.seq, event.payload, extra=about)
         return state
 
 

@@ -169,11 +169,13 @@ class ProjectionCore(GenServer, Generic[State]):
         for field, wanted in expected.items():
             found = getattr(snapshot, field)
             if found is not None and wanted is not None and found != wanted:
-                _log.warning("%s ignores a snapshot of another %s: %r, not %r", self, field, found, wanted)
+                words = "%s ignores a snapshot of another %s: %r, not %r"
+                _log.warning(words, self, field, found, wanted, extra=self._log_fields())
                 return None
         last = view.feed.last(store)
         if snapshot.seq > last:
-            _log.warning("%s ignores a snapshot at %d, ahead of its log at %d", self, snapshot.seq, last)
+            words = "%s ignores a snapshot at %d, ahead of its log at %d"
+            _log.warning(words, self, snapshot.seq, last, extra=self._log_fields())
             return None
         return snapshot
 
@@ -250,7 +252,7 @@ class ProjectionCore(GenServer, Generic[State]):
     def _start_over(self, store: EventStore) -> None:
         """Begin again with the first event: the log is not the one that the state was folded from."""
         view = self._view
-        _log.warning("%s starts over: its log was replaced by another one", self)
+        _log.warning("%s starts over: its log was replaced by another one", self, extra=self._log_fields())
         with view.busy:
             view.seq, view.state = 0, self.init_state(view.projection)
             # where the store can't say which log it is, another name: so the new snapshots replace the old log's
@@ -285,7 +287,8 @@ class ProjectionCore(GenServer, Generic[State]):
         except _StoreDown as down:
             if self._view.last_error is not down.error:
                 self._view.failed(down.error)
-                _log.warning("%s can't read its store, and tries again: %s", self, down.error)
+                about = self._log_fields(reason=down.error)
+                _log.warning("%s can't read its store, and tries again: %s", self, down.error, extra=about)
             self.actor_inbox.move_timer(self._timer, min(_STORE_RETRY, self._options.catch_up_after))
             if reply is not None:
                 reply.fail(down.error)
@@ -416,7 +419,13 @@ class ProjectionCore(GenServer, Generic[State]):
 
     def _note(self, error: Exception, what: str) -> None:
         self._view.failed(error)
-        _log.warning("%s: %s: %r", self, what, error, exc_info=error)
+        _log.warning("%s: %s: %r", self, what, error, exc_info=error, extra=self._log_fields(reason=error))
+
+    def _log_fields(self, **facts: object) -> dict[str, object]:
+        """Return the fields of a log record: of the event at issue, or else of the last one applied."""
+        view = self._view
+        about = {"projection": view.projection, "stream": view.feed.stream, "seq": view.seq + view.torn}
+        return super()._log_fields(**{**about, **facts})
 
     def _execute(self, event: telemetry.EventName, measurements: Mapping[str, Any], **more: Any) -> None:
         if telemetry.attached(event):

@@ -19,6 +19,7 @@ from hume.actors._mailbox import WAKE, Mailbox, NextTimer, Reply, StopRequest, T
 from hume.actors._registry import Ref, Server, acting, any_mailbox_of, check_timeout, claim
 from hume.actors._signals import KILLED, NOPROC, NORMAL, Crash, Down, Exit, ExitSignal, crash_of, is_orderly
 from hume.errors import ActorDead, Timeout
+from hume.telemetry._log_fields import fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -100,17 +101,17 @@ class GenServer(pykka.ThreadingActor):
 
     def handle_call(self, message: Any, from_: Reply, /) -> Any:
         """Answer a call; return `NO_REPLY` to answer later, from any thread, with ``GenServer.reply(from_, value)``."""
-        _log.warning("%s got an unexpected call: %r", self, message)
+        _log.warning("%s got an unexpected call: %r", self, message, extra=self._log_fields())
         from_.fail(TypeError(f"{type(self).__name__} has no handle_call for {message!r}"))
         return NO_REPLY
 
     def handle_cast(self, message: Any, /) -> None:
         """Handle a message sent with `cast`; by default it is logged."""
-        _log.warning("%s got an unexpected cast: %r", self, message)
+        _log.warning("%s got an unexpected cast: %r", self, message, extra=self._log_fields())
 
     def handle_info(self, message: Any, /) -> None:
         """Handle any other message (a ``tell``, a timer's, `Down`, `Exit`, `Transfer`); by default it is logged."""
-        _log.warning("%s got an unexpected message: %r", self, message)
+        _log.warning("%s got an unexpected message: %r", self, message, extra=self._log_fields())
 
     def terminate(self, reason: Any, /) -> None:
         """Clean up. Runs at every end but a kill (OTP: at a shutdown only when exits are trapped)."""
@@ -227,6 +228,10 @@ class GenServer(pykka.ThreadingActor):
     def __str__(self) -> str:
         return str(self.actor_ref)
 
+    def _log_fields(self, **facts: object) -> dict[str, object]:
+        """Return the fields of a log record about this server."""
+        return fields(server=self, **facts)
+
     def _claim_names(self, name: Hashable) -> None:
         if name is not None:
             self.actor_inbox.name = name
@@ -338,8 +343,9 @@ class GenServer(pykka.ThreadingActor):
         except BaseException as error:  # noqa: BLE001 - as above: a death as any other
             if mailbox.reason is not None:  # not: alive, as its tables have gone to the heir a moment earlier
                 return Stop(KILLED)  # what a killed actor's thread still runs into is nobody's business
-            _log.error("%s crashed; last message: %r", self, self._last_message, exc_info=error)
             end = Stop(crash_of(error))
+            about = self._log_fields(reason=end.reason)
+            _log.error("%s crashed; last message: %r", self, self._last_message, exc_info=error, extra=about)
         else:
             return Stop(KILLED)
         if mailbox.reason is None:
@@ -348,7 +354,8 @@ class GenServer(pykka.ThreadingActor):
 
     def _finish(self, end: Stop) -> None:
         if not (is_orderly(end.reason) or isinstance(end.reason, Crash)):
-            _log.error("%s stops: %s; last message: %r", self, end.reason, self._last_message)
+            about = self._log_fields(reason=end.reason)
+            _log.error("%s stops: %s; last message: %r", self, end.reason, self._last_message, extra=about)
         try:
             self.terminate(end.reason)
             if isinstance(end.reason, Crash):
@@ -357,8 +364,8 @@ class GenServer(pykka.ThreadingActor):
             else:
                 self.on_stop()
         except BaseException as error:  # noqa: BLE001 - an exit reason as any other; a reply that waits still goes out
-            _log.exception("%s failed in terminate", self)
             end.reason = crash_of(error)
+            _log.exception("%s failed in terminate", self, extra=self._log_fields(reason=end.reason))
 
     def _serve(self, mailbox: Mailbox) -> None:  # noqa: C901 - the one loop: a call more a message would cost each
         """Handle messages until a `Stop` or another exception ends it, or, by returning, a kill."""

@@ -60,9 +60,9 @@ class HeirActor(GenServer):
         else:
             super().handle_info(message)
 
-    @staticmethod
-    def _received(table: Table, from_ref: pykka.ActorRef[Any] | None) -> None:
-        _log.debug("inherited table %r from %s", table.name, from_ref)
+    def _received(self, table: Table, from_ref: pykka.ActorRef[Any] | None) -> None:
+        noted = self._log_fields(table=table.name)
+        _log.debug("%s inherited table %r from %s", self, table.name, from_ref, extra=noted)
         about = {"table": table.name, "from_ref": from_ref}
         telemetry.execute(("hume", "heir", "received"), {"epoch": table.epoch}, about)
 

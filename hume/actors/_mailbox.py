@@ -23,6 +23,7 @@ from pykka.messages import _ActorStop
 from hume.actors._clock import SYSTEM_CLOCK, Clock
 from hume.actors._signals import FORKED, KILLED, NOPROC, Crash, Down, ExitSignal, monitor_ids
 from hume.errors import ActorDead
+from hume.telemetry._log_fields import fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -422,8 +423,9 @@ class Mailbox:
         """Do one step of the death; one that fails keeps none of the others from being done."""
         try:
             step(*arguments)
-        except Exception:  # noqa: BLE001 - logged, and said above why nothing more
-            _log.exception("%s died, and a step of its death failed: %r", self.ref, step)
+        except Exception as error:  # noqa: BLE001 - logged, and said above why nothing more
+            about = fields(server=self, reason=error)
+            _log.exception("%s died, and a step of its death failed: %r", self, step, extra=about)
 
     def kill(self) -> bool:
         """End the actor here and now, whatever its thread is doing; the thread leaves when it next looks around."""

@@ -137,7 +137,8 @@ class SupervisorCore(GenServer):
         if is_restarted(child.spec, reason):
             self._plan_restart(child, reason)
         else:
-            _log.debug("%s: child %r ended: %s", self, child.spec.id, reason)
+            about = self._log_fields(child=child.spec.id, reason=reason)
+            _log.debug("%s: child %r ended: %s", self, child.spec.id, reason, extra=about)
             self._ended(child)
 
     def _plan_restart(self, child: Child, reason: object) -> None:
@@ -147,14 +148,18 @@ class SupervisorCore(GenServer):
         delay = 0.0 if backoff is None else backoff.delay(child.attempt, type(self).random)
         about = {"supervisor": self.actor_ref, "child_id": child.spec.id, "reason": reason}
         if not allowed:
-            _log.error("%s gives up on child %r (%s) after %d restarts", self, child.spec.id, reason, child.restarts)
+            noted = self._log_fields(child=child.spec.id, reason=reason, restarts=child.restarts)
+            words = "%s gives up on child %r (%s) after %d restarts"
+            _log.error(words, self, child.spec.id, reason, child.restarts, extra=noted)
             telemetry.execute(("hume", "supervisor", "give_up"), {"restarts": child.restarts}, about)
             raise Stop(SHUTDOWN)
         child.attempt += 1
         child.restarts += 1
         level = logging.INFO if is_orderly(reason) else logging.WARNING
         when = f"in {delay:.2g} s" if delay > 0 else "now"
-        _log.log(level, "%s restarts child %r %s (%s), restart %d", self, child.spec.id, when, reason, child.restarts)
+        noted = self._log_fields(child=child.spec.id, reason=reason, restarts=child.restarts, delay=delay)
+        words = "%s restarts child %r %s (%s), restart %d"
+        _log.log(level, words, self, child.spec.id, when, reason, child.restarts, extra=noted)
         telemetry.execute(("hume", "supervisor", "restart"), {"restarts": child.restarts, "delay": delay}, about)
         self._clear(child)
         child.turn("restarting")
@@ -165,7 +170,8 @@ class SupervisorCore(GenServer):
 
     def _try_again(self, failed: StartFailed, child: Child) -> None:
         """After a restart that failed: arrange for another try; what others ask comes in between."""
-        _log.warning("%s: %s", self, failed)
+        why = failed.__cause__  # this is the starter's error, and so nobody else logs it
+        _log.warning("%s: %s", self, failed, exc_info=why, extra=self._log_fields(child=child.spec.id, reason=why))
         child.turn("restarting")
         self.actor_inbox.put(Envelope(Retry(child, child.ticket, failed.__cause__)))
 

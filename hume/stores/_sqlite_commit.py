@@ -14,6 +14,7 @@ from hume import _bus
 from hume.actors._mailbox import Mailbox, Reply
 from hume.errors import StorageFailed
 from hume.stores._sqlite_write import Known, LogOrigin, Transaction, Work
+from hume.telemetry._log_fields import fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +89,7 @@ class Committer:
             self._told, self._is_failing = self._known.position, False
         except StorageFailed as error:
             if not self._is_failing:  # said once, and not forty times a second
-                _log.warning("%s", error)
+                self._log(error)
             self._is_failing = True
             return
         finally:
@@ -137,10 +138,13 @@ class Committer:
         if not self._mailbox.alive:
             raise _Killed
 
+    def _log(self, error: StorageFailed | _Killed) -> None:
+        _log.warning("%s: %s", self._mailbox, error, extra=fields(server=self._mailbox, reason=error))
+
     def _refuse(self, group: list[Envelope[Any]], error: StorageFailed | _Killed) -> None:
         is_alive = self._mailbox.alive
         if is_alive:
-            _log.warning("%s", error)
+            self._log(error)
         for envelope in group:
             if is_alive:
                 own: Exception = copy.copy(error)  # each caller's own, for to raise an error changes it

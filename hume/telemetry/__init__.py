@@ -13,6 +13,26 @@ An event has a name, which is a tuple of strings; each time it happens it comes 
 
 Durations are seconds. Handlers run in the thread in which the event happens, in the order attached; keep them short.
 `poll` executes the events that tell of a condition and do not happen by themselves.
+
+What a person should read goes to the standard ``logging``, under ``hume``: once for each crash, with the traceback, and
+once for each restart. Records have fields of their own, for formatters that write JSON, and for filters; each is a
+string or a number:
+
+===================  ==================================================================================
+field                what it is
+===================  ==================================================================================
+``hume_server``      the actor: class, name and URN, as in the message
+``hume_reason``      why it ended, or what failed
+``hume_projection``  the projection's identity
+``hume_stream``      the stream, or streams, that it follows
+``hume_seq``         the number of the event at issue, or else of the last one applied
+``hume_child``       the id of a supervisor's child
+``hume_restarts``    restarts of the child so far
+``hume_delay``       seconds until it is restarted
+``hume_table``       the name of a table
+``hume_handler``     the id of a telemetry handler
+``hume_event``       the name of a telemetry event, with dots: ``hume.store.append``
+===================  ==================================================================================
 """
 
 from __future__ import annotations
@@ -22,6 +42,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hume import errors
+from hume.telemetry import _log_fields
 from hume.telemetry._events import EVENTS, EventName, EventType
 
 if TYPE_CHECKING:
@@ -97,7 +118,8 @@ def execute(event_name: EventName, measurements: Mapping[str, Any], metadata: Ma
             handler.fn(event_name, measurements, metadata, handler.config)
         except Exception as error:  # noqa: BLE001 - somebody's handler; it is detached and logged
             if _remove(handler.id):  # of several threads in a failing handler, one reports it
-                _log.exception("telemetry handler %r failed at %r and is detached", handler.id, event_name)
+                about = _log_fields.fields(handler=handler.id, event=".".join(event_name), reason=error)
+                _log.exception("telemetry handler %r failed at %r and is detached", handler.id, event_name, extra=about)
                 if event_name != HANDLER_FAILED:
                     execute(HANDLER_FAILED, {}, {"handler_id": handler.id, "event": event_name, "error": error})
 
