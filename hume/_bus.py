@@ -5,7 +5,9 @@ A hint says only: look at the log. It is level-triggered: however many are given
 
 from __future__ import annotations
 
+import threading
 from _thread import allocate_lock
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from pykka._envelope import Envelope
@@ -35,6 +37,8 @@ LOOK: Final = Look()
 _subscribers: dict[Hashable, tuple[Hint, ...]] = {}
 _selectors: tuple[tuple[Selector, Hint], ...] = ()  # those who follow several streams
 _lock: Final = allocate_lock()
+
+_CROWD: Final = 8  # more of them than this are told by another thread
 
 
 class Hint:
@@ -76,6 +80,7 @@ def _unsubscribe(stream: Hashable, hint: Hint) -> None:
             _subscribers[stream] = left
         else:
             _subscribers.pop(stream, None)
+    _dismiss_if_idle()
 
 
 def subscribe_selector(selector: Selector, hint: Hint, mailbox: Mailbox) -> None:
@@ -92,12 +97,81 @@ def _unsubscribe_selector(entry: tuple[Selector, Hint]) -> None:
     global _selectors  # noqa: PLW0603 - as above
     with _lock:
         _selectors = tuple(other for other in _selectors if other is not entry)
+    _dismiss_if_idle()
+
+
+def _dismiss_if_idle() -> None:
+    if not _subscribers and not _selectors:
+        _crier.dismiss()
 
 
 def tell(stream: Hashable) -> None:
     """Tell whoever follows *stream* that it grew."""
-    for hint in _subscribers.get(stream, ()):
+    hints = _subscribers.get(stream, ())
+    if len(hints) + len(_selectors) > _CROWD:
+        _crier.tell(stream)
+        return
+    for hint in hints:
         hint.give()
+    if _selectors:
+        _tell_selectors(stream)
+
+
+def _tell_selectors(stream: Hashable) -> None:
     for selector, hint in _selectors:
         if stream in selector:
             hint.give()
+
+
+class _Crier:
+    """A thread that tells a crowd, as waking a hundred projections takes longer than a publisher should have to wait.
+
+    It is there from the first crowd on until nobody follows anything. No news is lost: a stream is taken out of
+    ``_waiting`` before its followers are told, so a publisher who still finds it there, after his append, is early
+    enough. And he puts first and looks for the thread second, while it leaves only if it finds the queue empty, and
+    says so under the lock.
+    """
+
+    def __init__(self) -> None:
+        self._lock = allocate_lock()
+        self._thread: threading.Thread | None = None  # changed under the lock
+        self._queue: SimpleQueue[tuple[Hashable] | None] = SimpleQueue()
+        self._waiting: dict[Hashable, None] = {}  # each step on it is atomic
+
+    def tell(self, stream: Hashable) -> None:
+        """Have those who follow *stream* told soon; any thread."""
+        if stream not in self._waiting:
+            self._waiting[stream] = None
+            self._queue.put((stream,))
+        if self._thread is None or not self._thread.is_alive():  # nor is it in a child of os.fork
+            with self._lock:
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = threading.Thread(target=self._run, name="hume-crier", daemon=True)
+                    self._thread.start()
+
+    def dismiss(self) -> None:
+        """Have the thread leave if nobody follows anything."""
+        if self._thread is not None:
+            self._queue.put(None)
+
+    def _run(self) -> None:
+        while True:
+            told = self._queue.get()
+            if told is not None:
+                (stream,) = told
+                self._waiting.pop(stream, None)
+                for hint in _subscribers.get(stream, ()):
+                    hint.give()
+                _tell_selectors(stream)
+            elif self._leaves():
+                return
+
+    def _leaves(self) -> bool:
+        with self._lock:
+            if _subscribers or _selectors or not self._queue.empty():
+                return False
+            self._thread = None
+            return True
+
+
+_crier: Final = _Crier()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,9 +13,12 @@ import hume
 from hume import _bus
 from hume._bus import LOOK, Hint, subscribe, tell
 from hume.actors._mailbox import Mailbox
-from tests.helpers import LIMIT, Gate, Probe, all_at_once, do, gone, in_thread, waiting
+from tests.helpers import LIMIT, Gate, Probe, all_at_once, do, eventually, gone, in_thread, waiting
 from tests.helpers import mailbox as mailbox_of
 from tests.samples import STORE, Collected, Total, doing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -200,3 +203,93 @@ def test_telling_is_safe_while_others_subscribe_and_die(fast_switching: None) ->
     stop.set()
     assert telling.result(LIMIT) > 0
     assert _bus._subscribers == {}
+
+
+def reach(refs: list[Any], total: int) -> None:
+    """Wait until all have that state; dirty, as another read would be a hint."""
+    eventually(lambda: {hume.state(ref, dirty=True) for ref in refs} == {total})
+
+
+def test_a_crowd_is_told_by_another_thread_and_nobody_is_forgotten(fast_switching: None) -> None:
+    """Crowds come and go while four publishers are at work; no read asks for the events, and no poll is near."""
+    STORE.start_link()
+    for round_ in range(1, 11):
+        refs = [
+            hume.start_link(Total, stream=hume.ALL if number % 3 else "s", projection=number, catch_up_after=1000.0)
+            for number in range(12)
+        ]
+        all_at_once(*[lambda: [hume.publish(STORE, "s", 1) for _ in range(50)]] * 4)
+        reach(refs, 200 * round_)
+        for ref in refs:
+            hume.kill(ref)
+
+
+def test_the_thread_that_tells_a_crowd_leaves_when_nobody_follows_anything_and_comes_back() -> None:
+    STORE.start_link()
+    for length in (1, 2):
+        refs = [hume.start_link(Total, stream="s", projection=number) for number in range(9)]
+        hume.publish(STORE, "s", 1)
+        thread = _bus._crier._thread
+        assert thread is not None
+        hume.kill(refs[0])
+        assert thread.is_alive()
+        reach(refs[1:], length)
+        for ref in refs[1:]:
+            hume.kill(ref)
+        thread.join(LIMIT)
+        assert not thread.is_alive()
+
+
+class Told(Hint):
+    """A hint that notes that it was given."""
+
+    def __init__(self, mailbox: Mailbox, then: Callable[[], object] = int) -> None:
+        super().__init__(mailbox)
+        self.then, self.times = then, threading.Semaphore(0)
+
+    def give(self) -> None:
+        self.then()
+        self.times.release()
+
+
+@pytest.fixture
+def crowd(mailbox: Any) -> Iterator[Callable[..., list[Told]]]:
+    hints: list[Told] = []
+
+    def gather(*then: Callable[[], object]) -> list[Told]:
+        hints.extend(Told(mailbox, *then) for _ in range(9))
+        for hint in hints:
+            subscribe("s", hint, mailbox)
+        return hints
+
+    yield gather
+    for hint in hints:
+        _bus._unsubscribe("s", hint)
+
+
+def test_what_grows_while_the_crowd_is_being_told_is_told_again(crowd: Any) -> None:
+    publishers = iter([tell])
+
+    def publish_once() -> None:
+        for publisher in publishers:
+            publisher("s")
+
+    hints = crowd(publish_once)  # when the first of the crowd is being told
+    tell("s")
+    for hint in hints:
+        assert hint.times.acquire(timeout=LIMIT)
+        assert hint.times.acquire(timeout=LIMIT)
+
+
+def test_the_thread_stays_if_a_crowd_comes_as_it_leaves(crowd: Any) -> None:
+    STORE.start_link()
+    refs = [hume.start_link(Total, stream="other", projection=number) for number in range(9)]
+    hume.publish(STORE, "other", 1)
+    thread = _bus._crier._thread
+    with _bus._crier._lock:  # which it needs in order to leave
+        for ref in refs:
+            hume.kill(ref)
+        hints = crowd()
+        tell("s")
+    assert all(hint.times.acquire(timeout=LIMIT) for hint in hints)
+    assert _bus._crier._thread is thread
