@@ -143,6 +143,7 @@ def recovery(size: Size) -> Iterator[Pair]:
 
         Total.start(stream="s", projection="first", name="victim")
         yield Pair(lambda: crash(next(numbers)), with_a_snapshot)
+        hume.kill("victim")
 
 
 @benchmark("big state", at_most(1.5), reference="1,000 keys")
