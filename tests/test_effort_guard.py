@@ -118,7 +118,7 @@ def test_a_publish_and_the_state_that_has_it_in_it_stay_short(meter: Meter, stor
     meter.around(work, ref)
     first, second = meter.around(work, ref), meter.around(work, ref)
     assert first == second
-    check(first, Work(calls=101, locks=7, messages=2))
+    check(first, Work(calls=102, locks=7, messages=2))
 
 
 class Answer(hume.GenServer):
