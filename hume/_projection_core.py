@@ -393,6 +393,8 @@ class ProjectionCore(GenServer, Generic[State]):
     def _on_proxied(self, message: ProxyCall | ProxyGetAttr | ProxySetAttr, reply: Reply | None) -> None:
         if self._try_to_catch_up(reply):
             self._on_proxy(message, reply)
+        elif reply is None:
+            self.actor_inbox.set_timer(_STORE_RETRY, message)  # .defer(): nobody to be told, so it waits for the store
 
     def _outgoing(self, answer: Any) -> Any:
         return isolated(answer, self._view.copier)
