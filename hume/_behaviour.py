@@ -155,7 +155,8 @@ def handlers_of(cls: type) -> dict[type, str]:
                     msg = f"{base.__name__} handles {kind.__name__} twice: in {here[kind]} and in {name}"
                     raise TypeError(msg)
                 here[kind] = name
-        found.update(here)
+        again = set(here.values())  # what a method is said to handle here counts, not what it did in a base
+        found = {kind: name for kind, name in found.items() if name not in again} | here
     return found
 
 

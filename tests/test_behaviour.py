@@ -182,6 +182,16 @@ def test_clauses_are_inherited_and_a_subclass_may_override_a_method_or_take_a_ty
     assert [said(Sounds, event) for event in (Dog(), Puppy())] == ["bark", "bark"]
 
 
+def test_a_method_that_a_subclass_marks_again_handles_the_new_types_only() -> None:
+    class Retrained(Sounds):
+        @hume.handles(str)
+        def bark(self, event: str, state: tuple[str, ...]) -> tuple[str, ...]:  # type: ignore[override]  # on purpose
+            return (*state, f"bark at {event}")
+
+    assert [said(Retrained, event) for event in ("moon", Dog())] == ["bark at moon", "some sound"]
+    assert said(Sounds, Dog()) == "bark"
+
+
 def test_an_event_that_no_clause_fits_is_unknown_and_the_message_names_the_clauses() -> None:
     with pytest.raises(
         UnknownEvent, match=r"Sounds does not handle 'moo': there are clauses for Animal, int, Dog"
