@@ -45,7 +45,10 @@ class Ignore(Exception):
 
 
 class Stop(Exception):
-    """Raised by a callback: the server stops with *reason*, after `terminate`; then a waiting caller gets *reply*."""
+    """Raised by a callback: the server stops with *reason*, after `terminate`; then a waiting caller gets *reply*.
+
+    Raised by `init` it is an error of the start as any other; monitors and links hear of *reason*.
+    """
 
     caller: Reply | None = None  # whose call made it stop
 
@@ -326,7 +329,8 @@ class GenServer(pykka.ThreadingActor):
             return False
         except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits in start() must get it
             mailbox.pending.pop(mailbox.started, None)  # as above
-            mailbox.die(crash_of(error))
+            reason: object = crash_of(error)
+            mailbox.die(error.reason if isinstance(error, Stop) else reason)
             mailbox.started.fail(error)
             return False
         del self._init_arguments, args, kwargs

@@ -14,8 +14,22 @@ from typing import TYPE_CHECKING, Any
 import pykka
 import pytest
 
-from hume.actors import NO_REPLY, Crash, Down, Exit, GenServer, Ignore, Reply, Stop, Table, kill, stop, whereis
-from hume.errors import ActorDead, AlreadyStarted, Timeout
+from hume.actors import (
+    NO_REPLY,
+    Crash,
+    Down,
+    Exit,
+    GenServer,
+    Ignore,
+    Reply,
+    Stop,
+    Supervisor,
+    Table,
+    kill,
+    stop,
+    whereis,
+)
+from hume.errors import ActorDead, AlreadyStarted, StartFailed, Timeout
 from tests.helpers import (
     LIMIT,
     Gate,
@@ -135,6 +149,34 @@ def test_init_may_raise_anything_and_nobody_else_is_disturbed(error: BaseExcepti
     other = Probe.start()
     assert in_thread(Starter.start, fail).exception(LIMIT) is error
     assert other.is_alive()
+
+
+@pytest.mark.parametrize("reason", ["normal", "shutdown", "no printer"])
+def test_an_init_that_stops_fails_the_start_and_the_others_hear_its_reason(reason: str) -> None:
+    """S2, M1: as OTP's {stop, Reason}; terminate is not called."""
+
+    class Stops(GenServer):
+        def init(self) -> None:
+            raise Stop(reason)
+
+        def terminate(self, reason: Any) -> None:
+            terminated.append(reason)
+
+    terminated: list[Any] = []
+    seen: SimpleQueue[Any] = SimpleQueue()
+    starter = Probe.start(seen, trap_exit=True)
+
+    def start_it(_: Probe) -> None:
+        with pytest.raises(Stop) as caught:
+            Stops.start_link()
+        assert caught.value.reason == reason
+
+    do(starter, start_it)
+    assert next_of(seen).reason == reason
+    with pytest.raises(StartFailed) as failed:
+        Supervisor.start([Stops])
+    assert isinstance(failed.value.__cause__, Stop)
+    assert terminated == []
 
 
 def test_a_start_that_fails_waits_until_the_thread_has_left() -> None:
