@@ -67,7 +67,8 @@ def poison_it() -> None:
 
 def fix_it() -> None:
     print("\nputting the fixed class in its place, under the same identity")
-    hume.Supervisor.terminate_child("supervisor", (Balances, "balances"))  # gives up the restart that is due
+    hume.Supervisor.terminate_child("supervisor", "balances")  # gives up the restart that is due
+    hume.Supervisor.delete_child("supervisor", "balances")
     hume.Supervisor.start_child("supervisor", (CarefulBalances, OPTIONS))
     hume.publish(hume.EventStoreActor, "bank", ("deposited", "bob", 7))
     print("the state is", hume.state("balances"))

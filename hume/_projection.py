@@ -123,11 +123,15 @@ class Projection(ProjectionCore[State]):
     def child_spec(cls, **start_options: Unpack[StartOptions]) -> ChildSpec:
         """Return how a supervisor starts this projection: permanent, with a `Backoff` between restarts.
 
+        The id is the name, or else class and identity.
+
         So one that crashes at every try is retried at a bounded pace, and does not take the tree down.
         """
         settings = cls._settings(start_options)
+        name = start_options.get("name")
+        child_id = (cls, settings.projection) if name is None else name
         start = functools.partial(cls.start_link, **start_options)
-        return ChildSpec(id=(cls, settings.projection), start=start, backoff=Backoff(), actor_class=cls)
+        return ChildSpec(id=child_id, start=start, backoff=Backoff(), actor_class=cls)
 
     @classmethod
     def _settings(cls, options: StartOptions) -> Settings:

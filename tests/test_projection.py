@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -517,7 +518,7 @@ def test_a_supervised_projection_is_back_under_its_name_after_a_crash_and_a_kill
     assert hume.state("child") == ["a", "b"]
 
 
-def test_a_child_spec_is_permanent_and_named_by_class_and_identity_and_refuses_bad_options() -> None:
+def test_a_child_spec_is_permanent_and_named_by_its_name_or_class_and_identity_and_refuses_bad_options() -> None:
     spec = Total.child_spec(stream="s", snapshot_every=5)
     assert (spec.id, spec.restart, spec.type, spec.actor_class) == (
         (Total, ("tests.samples.Total", "s")),
@@ -527,6 +528,7 @@ def test_a_child_spec_is_permanent_and_named_by_class_and_identity_and_refuses_b
     )
     assert spec.backoff is not None
     assert Total.child_spec(stream="s", projection="p").id == (Total, "p")
+    assert Total.child_spec(stream="s", projection="p", name="total").id == "total"
     with pytest.raises(TypeError, match="Total needs stream="):
         Total.child_spec()  # type: ignore[call-arg]
     ref = spec.start()
@@ -534,6 +536,27 @@ def test_a_child_spec_is_permanent_and_named_by_class_and_identity_and_refuses_b
 
 
 # -- what it does not know, and what is not there
+
+
+def test_a_deferred_call_waits_for_the_store() -> None:
+    """Nobody can be told that it was not done."""
+
+    class Marked(Collected):
+        def mark(self) -> None:
+            marks.put(list(self.state))
+
+    marks: SimpleQueue[list[Any]] = SimpleQueue()
+    store = PairStore()
+    ref = hume.start_link(Marked, stream="s", store=store, catch_up_after=0.01)
+    assert hume.state(ref) == []
+    store.append("s", ["a"])
+    store.down = True
+    ref.proxy().mark.defer()
+    with pytest.raises(hume.ActorDead):
+        hume.query(ref, len)  # which comes after it
+    assert marks.empty()
+    store.down = False
+    assert marks.get(timeout=LIMIT) == ["a"]
 
 
 def test_stray_messages_are_logged_and_end_nothing(caplog: pytest.LogCaptureFixture) -> None:
