@@ -37,12 +37,12 @@ attributes. All of these pickle; a fact that can't be pickled (a ref) is ``None`
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pykka
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable
 
 __all__ = [
     "ActorDead",
@@ -73,6 +73,9 @@ __all__ = [
     "UnexpectedSequence",
     "UnknownEvent",
 ]
+
+
+_SHOWN: Final = 10  # of a list that may be long
 
 
 class HumeError(Exception):
@@ -141,13 +144,24 @@ class SupervisorError(HumeError):
 class AlreadyPresent(SupervisorError):
     """A child with that id is there, without a process."""
 
-    _why = "is present but not running: use restart_child, or delete_child first"
+    _why = (
+        "is present but not running: use restart_child, or delete_child first; "
+        "if it waits for a restart, terminate_child before that"
+    )
 
 
 class ChildNotFound(SupervisorError):
-    """No child has that id."""
+    """No child has that id. ``known`` are the ids there are, of a supervisor whose children have ids."""
 
     _why = "was not found: which_children lists those there are"
+
+    def __init__(self, child_id: Hashable, known: Iterable[Hashable] = ()) -> None:
+        super().__init__(child_id)
+        self.known = tuple(known)
+        if self.known:
+            more = ", ..." if len(self.known) > _SHOWN else ""
+            there = ", ".join(map(repr, self.known[:_SHOWN]))
+            self.args: tuple[Any, ...] = (f"child {child_id!r} was not found; there are {there}{more}",)
 
 
 class ChildRunning(SupervisorError):

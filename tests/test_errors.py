@@ -27,8 +27,16 @@ CASES: dict[str, tuple[HumeError, dict[str, Any], list[str]]] = {
     "Timeout": (errors.Timeout("svc did not answer within 5 seconds"), {}, ["svc", "5 seconds"]),
     "CallingSelf": (errors.CallingSelf("svc would wait for itself"), {}, ["svc", "itself"]),
     "SupervisorError": (errors.SupervisorError("a"), {"child_id": "a"}, ["child 'a'", "refused"]),
-    "AlreadyPresent": (errors.AlreadyPresent("a"), {"child_id": "a"}, ["child 'a'", "not running", "restart_child"]),
-    "ChildNotFound": (errors.ChildNotFound("a"), {"child_id": "a"}, ["child 'a'", "not found", "which_children"]),
+    "AlreadyPresent": (
+        errors.AlreadyPresent("a"),
+        {"child_id": "a"},
+        ["child 'a'", "not running", "restart_child", "delete_child", "terminate_child"],
+    ),
+    "ChildNotFound": (
+        errors.ChildNotFound("a", range(1, 12)),
+        {"child_id": "a", "known": tuple(range(1, 12))},
+        ["child 'a'", "not found", "there are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ..."],
+    ),
     "ChildRunning": (errors.ChildRunning("a"), {"child_id": "a"}, ["child 'a'", "is running", "terminate_child"]),
     "ChildRestarting": (errors.ChildRestarting("a"), {"child_id": "a"}, ["child 'a'", "waits", "terminate_child"]),
     "MaxChildren": (errors.MaxChildren(3), {"child_id": None, "limit": 3}, ["3 children", "max_children"]),
@@ -190,6 +198,11 @@ def test_actor_dead_says_when_nobody_has_the_name() -> None:
     assert "crashed with ValueError('no disk')" in str(crash)
     assert str(pickle.loads(pickle.dumps(crash))) == str(crash)
     assert repr(pickle.loads(pickle.dumps(crash)).reason.exception) == repr(CAUSE)
+
+
+def test_child_not_found_says_where_to_look_when_it_knows_no_ids() -> None:
+    """V17: the children of a dynamic supervisor have none."""
+    assert str(errors.ChildNotFound("a")) == "child 'a' was not found: which_children lists those there are"
 
 
 def test_a_child_id_that_is_no_text_is_shown_as_it_is() -> None:

@@ -201,7 +201,7 @@ class Supervisor(SupervisorCore):
         try:
             return self._children[child_id]
         except (KeyError, TypeError):  # TypeError: it is not hashable
-            raise ChildNotFound(child_id) from None
+            raise ChildNotFound(child_id, self._children) from None
 
     def _stopped_child(self, child_id: Hashable) -> Child:
         child = self._child(child_id)
