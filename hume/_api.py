@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_origin, overload
 
-from hume import _bus, _watch, telemetry
+from hume import _bus, _watch
 from hume._projection import Projection
 from hume._requests import Query, TakeSnapshot
 from hume._snapshot import Snapshot
@@ -18,6 +18,7 @@ from hume.actors._signals import NOPROC, Crash
 from hume.errors import ActorDead, CallingSelf, Timeout
 from hume.stores._batch import check_expect_seq, check_stream
 from hume.stores._event_store import DirectStore, metadata_argument, resolve
+from hume.telemetry import _handlers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -147,7 +148,7 @@ def _append(store: Any, stream: Hashable, batch: Any, expect_seq: Any, metadata:
         check_expect_seq(expect_seq)
         if (me := current()) is not None and not me.alive:
             raise me.dead_error()  # a killed actor's thread publishes nothing any more
-    if telemetry._handlers and _watch.is_publishing_watched():
+    if _handlers and _watch.is_publishing_watched():
         seq = _watch.append(target, stream, batch, expect_seq, metadata)
     elif metadata is None:  # which every store takes
         seq = target.append(stream, batch, expect_seq)

@@ -17,6 +17,7 @@ from hume.stores._log import LONGEST_PAGE, Logs
 from hume.stores._page import EventPage
 from hume.stores._restore import as_returning, restore
 from hume.stores._selector import select
+from hume.telemetry import _handlers
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -72,7 +73,7 @@ class Journal(DirectStore):
             table.check_owner(self._mailbox)
             before = logs.check(batch, logs.last(stream)) if batch.ids or expect_seq is not None else None
             seq = logs.add(batch, recorded_at) if before is None else before
-        if telemetry.attached(_APPEND) and before is None:
+        if _handlers and before is None and telemetry.attached(_APPEND):
             self._tell(batch, seq)
         return seq
 

@@ -62,7 +62,7 @@ class _Handler(NamedTuple):
 
 
 # Written under the lock, always by putting a new tuple in place; read without it: a reader sees the old tuple or the
-# new one, whole.
+# new one, whole. The hottest paths ask whether it is empty before they ask anything else.
 _handlers: dict[EventName, tuple[_Handler, ...]] = {}
 _lock = threading.Lock()
 _sources: list[Callable[[], None]] = []  # of what `poll` is to tell; filled by the modules when they are imported

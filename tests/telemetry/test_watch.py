@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +17,7 @@ from tests.samples import STORE, Collected, PairStore, Total, doing, failing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
 PUBLISH = ("hume", "publish", "start"), ("hume", "publish", "stop")
 HANDLE = ("hume", "projection", "handle_event", "start"), ("hume", "projection", "handle_event", "stop")
@@ -232,3 +236,40 @@ def test_poll_tells_nothing_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     hume.state(hume.start(Total, stream="s"))
     monkeypatch.setattr(telemetry, "execute", lambda *_: pytest.fail("it was told"))
     telemetry.poll()
+
+
+# -- nobody listens
+
+
+def test_publishing_while_nobody_listens_does_not_even_call_telemetry() -> None:
+    called = []
+
+    def profile(frame: FrameType, event: str, _arg: Any) -> None:
+        if event == "call":
+            called.append(frame.f_code.co_filename)
+
+    sys.setprofile(profile)
+    try:
+        hume.publish(STORE, "s", 1)
+    finally:
+        sys.setprofile(None)
+    assert any(name.endswith("_memory.py") for name in called)
+    assert not any("telemetry" in Path(name).parent.name or name.endswith("_watch.py") for name in called)
+
+
+def test_handling_while_nobody_listens_asks_telemetry_by_the_page_and_not_by_the_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: SimpleQueue[Any] = SimpleQueue()
+
+    def attached(name: telemetry.EventName) -> bool:
+        asked.put(name)
+        return False
+
+    monkeypatch.setattr(telemetry, "attached", attached)
+    numbers = []
+    for events in (1, 400):
+        hume.publish_many(STORE, f"s{events}", [1] * events)
+        assert hume.state(hume.start(Total, stream=f"s{events}", snapshot_every=None)) == events
+        numbers.append(len(drained(asked)))
+    assert numbers[0] == numbers[1] < 10
