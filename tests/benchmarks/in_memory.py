@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import hume
 from tests.benchmarks import floor
 from tests.benchmarks.projections import LIMIT, STORE, Total, filled, memory_store
-from tests.benchmarks.suite import Pair, Size, at_least, at_most, benchmark, mean, median, no_target, peer
+from tests.benchmarks.suite import Clock, Pair, Size, at_least, at_most, benchmark, cpu, mean, median, no_target, peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -91,9 +91,9 @@ def publish_nobody_listening(size: Size) -> Iterator[Pair]:
 
         def reference() -> float:
             events = iter([(peer().stored(next(numbers), _STATE),) for _ in range(count)])
-            return mean(count, lambda: recorder.insert_events(next(events)))
+            return mean(count, lambda: recorder.insert_events(next(events)), cpu)
 
-        yield Pair(reference, lambda: mean(count, lambda: hume.publish(STORE, "s", _STATE)))
+        yield Pair(reference, lambda: mean(count, lambda: hume.publish(STORE, "s", _STATE), cpu))
 
 
 @benchmark("publish, both from the payload", no_target, reference="POPOAggregateRecorder")
@@ -103,8 +103,8 @@ def publish_from_the_payload(size: Size) -> Iterator[Pair]:
     stored = peer().stored
     with memory_store():
         yield Pair(
-            lambda: mean(count, lambda: recorder.insert_events((stored(next(numbers), _STATE),))),
-            lambda: mean(count, lambda: hume.publish(STORE, "s", _STATE)),
+            lambda: mean(count, lambda: recorder.insert_events((stored(next(numbers), _STATE),)), cpu),
+            lambda: mean(count, lambda: hume.publish(STORE, "s", _STATE), cpu),
         )
 
 
@@ -115,8 +115,8 @@ def publish_over_the_floor(size: Size) -> Iterator[Pair]:
     log: list[Any] = []
     with memory_store():
         yield Pair(
-            lambda: mean(count, lambda: log.append(_STATE)),
-            lambda: mean(count, lambda: hume.publish(STORE, "s", _STATE)),
+            lambda: mean(count, lambda: log.append(_STATE), cpu),
+            lambda: mean(count, lambda: hume.publish(STORE, "s", _STATE), cpu),
         )
 
 
@@ -128,10 +128,10 @@ def publish_many(size: Size) -> Iterator[Pair]:
 
         def reference() -> float:
             made = iter([[peer().stored(next(numbers), _STATE) for _ in range(100)] for _ in range(batches)])
-            return mean(batches, lambda: recorder.insert_events(next(made))) / 100
+            return mean(batches, lambda: recorder.insert_events(next(made)), cpu) / 100
 
         batch = [_STATE] * 100
-        yield Pair(reference, lambda: mean(batches, lambda: hume.publish_many(STORE, "s", batch)) / 100)
+        yield Pair(reference, lambda: mean(batches, lambda: hume.publish_many(STORE, "s", batch), cpu) / 100)
 
 
 @benchmark("replay", at_most(1.5), reference="a bare loop")
@@ -142,8 +142,8 @@ def replay(size: Size) -> Iterator[Pair]:
     with memory_store() as store:
         filled(store, "s", count)
         handler = Total.handle_event.__get__(Total.__new__(Total))  # the function itself, bound as in the projection
-        ours = cold(lambda: next(numbers), count)
-        yield Pair(lambda: mean(1, lambda: floor.fold(handler, payloads, 0)) / count, lambda: ours() / count)
+        ours = cold(lambda: next(numbers), count, cpu)
+        yield Pair(lambda: mean(1, lambda: floor.fold(handler, payloads, 0), cpu) / count, lambda: ours() / count)
 
 
 @benchmark("replay, pure", no_target, reference="a bare loop")
@@ -156,23 +156,20 @@ def replay_pure(size: Size) -> Iterator[Pair]:
         events = list(store.events("s"))
         handler = Total.handle_event.__get__(Total.__new__(Total))
         yield Pair(
-            lambda: mean(1, lambda: floor.fold(handler, payloads, 0)) / count,
-            lambda: mean(1, lambda: hume.replay(Total, None, events)) / count,
+            lambda: mean(1, lambda: floor.fold(handler, payloads, 0), cpu) / count,
+            lambda: mean(1, lambda: hume.replay(Total, None, events), cpu) / count,
         )
 
 
-def cold(identity: Callable[[], Hashable], total: int) -> Callable[[], float]:
+def cold(identity: Callable[[], Hashable], total: int, clock: Clock = perf_counter) -> Callable[[], float]:
     """Return what measures a projection's start from nothing to the end of the stream "s", whose sum is *total*."""
 
-    def measure() -> float:
-        began = perf_counter()
+    def start() -> None:
         ref = Total.start(stream="s", projection=identity())
         assert hume.state(ref, timeout=LIMIT) == total
-        seconds = perf_counter() - began
         hume.kill(ref)
-        return seconds
 
-    return measure
+    return lambda: mean(1, start, clock)
 
 
 @benchmark("visible", at_most(1.5), reference="Pykka's ask")

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import repeat
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, Final, NamedTuple, TypeAlias
 
 __all__ = [
     "BENCHMARKS",
     "Benchmark",
+    "Clock",
     "Figure",
     "Pair",
     "Result",
@@ -23,6 +24,7 @@ __all__ = [
     "at_least",
     "at_most",
     "benchmark",
+    "cpu",
     "mean",
     "median",
     "no_target",
@@ -32,6 +34,9 @@ __all__ = [
 
 Round: TypeAlias = Callable[[], float]
 """Does the work once, and returns what one unit of it cost, in the benchmark's unit: less is better."""
+
+
+Clock: TypeAlias = Callable[[], float]
 
 
 class Pair(NamedTuple):
@@ -171,22 +176,23 @@ def peer() -> Any:
 
 # -- clocks
 
+# Of work that waits for nothing, CPU seconds: another program that has the CPU for a while does not stretch them.
+cpu: Final[Clock] = process_time
 
-def mean(count: int, work: Callable[[], object]) -> float:
+
+def mean(count: int, work: Callable[[], object], clock: Clock = perf_counter) -> float:
     """Return the seconds that *work* takes on average, done *count* times in a row."""
-    began = perf_counter()
+    began = clock()
     for _ in repeat(None, count):
         work()
-    return (perf_counter() - began) / count
+    return (clock() - began) / count
 
 
 def median(count: int, work: Callable[[], object], between: Callable[[], object] | None = None) -> float:
     """Return the median of the seconds that *work* takes each time; *between* two times, something not counted."""
     times: list[float] = []
     for _ in repeat(None, count):
-        began = perf_counter()
-        work()
-        times.append(perf_counter() - began)
+        times.append(mean(1, work))
         if between is not None:
             between()
     return statistics.median(times)
