@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from hume.testing import BasicEventStoreConformance, SnapshotStoreConformance
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -32,6 +36,24 @@ PRINTS = {
         "after 4 events: 40000 cents in 4 accounts, 10000 or more in each",
         "events replayed, after the last snapshot: 4",
     ],
+    "custom_stores": ["visits so far: 0", "now: {'ann': 2, 'bob': 1}", "the snapshot holds event 3"],
+    "inventory": [
+        "lamps reserved by eight customers at once: 60",
+        "left: {'lamp': 0, 'chair': 4}",
+        "one is given back, and goes to zoe as event 64",
+    ],
+    "read_model": [
+        "to be shipped: {'order-2': 2450, 'order-3': 3000}",
+        "up to position 9 of the store",
+        "one of them: Order(customer='bob', cents=2450, items=('lamp', 'chair'), shipped=False)",
+    ],
+    "tested_projection": ["passed: points add up", "passed: a store that fails once is read again"],
+    "upcasting": [
+        "AccountOpened(owner='ann', currency='EUR')",
+        "Received(cents=7)",
+        "events in the file, which is as it was: 4",
+    ],
+    "web_app": ["40 notes were written, and each was in the answer to its request", "GET: 200 OK 10 notes"],
     "supervision": [
         "the caller gets the error: paper jam",
         "reason: crashed with RuntimeError('paper jam')",
@@ -98,6 +120,25 @@ def test_the_tree_is_drawn_before_and_after_each_crash(tmp_path: Path) -> None:
         "├── Printer 'labels'",
         "└── Printer 'bills'",
     ]
+
+
+# -- stores of one's own
+
+
+def custom(name: str) -> Any:
+    return runpy.run_path(str(EXAMPLES / "custom_stores.py"))[name]
+
+
+class TestTextStore(BasicEventStoreConformance):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Any:
+        return custom("TextStore")(tmp_path)
+
+
+class TestTextSnapshots(SnapshotStoreConformance):
+    @pytest.fixture
+    def snapshots(self, tmp_path: Path) -> Any:
+        return custom("TextSnapshots")(tmp_path)
 
 
 # -- bank
