@@ -54,6 +54,7 @@ PRINTS = {
         "events in the file, which is as it was: 4",
     ],
     "web_app": ["40 notes were written, and each was in the answer to its request", "GET: 200 OK 10 notes"],
+    "tracing": ["POST /sales", "    process Stock", "        process Orders"],
     "supervision": [
         "the caller gets the error: paper jam",
         "reason: crashed with RuntimeError('paper jam')",

@@ -36,6 +36,7 @@ PUBLIC = {
         SQLiteSnapshotStore Selector event prefix upcaster validate_store
     """,
     "hume.telemetry": "EVENTS EventName EventType attach attached detach execute poll",
+    "hume.telemetry.otel": "instrument uninstrument",
     "hume.errors": """
         ActorDead AlreadyPresent AlreadyStarted CallingSelf ChildNotFound ChildRestarting ChildRunning CodecError
         DecodeError EncodeError HumeError IdConflict InvalidStore MaxChildren NotFound NotOwner StaleEvent
