@@ -14,7 +14,7 @@ from pykka.messages import _ActorStop
 
 from hume import telemetry
 from hume.actors import _registry, _table
-from hume.actors._calls import wait_gone
+from hume.actors._calls import wait_or_kill
 from hume.actors._child_spec import Backoff, ChildSpec
 from hume.actors._gen_server import GenServer, Stop
 from hume.actors._heir import HeirActor
@@ -71,8 +71,7 @@ class Application(Supervisor):
         for other in reversed(me.links):
             if other.parent is me and other.ref not in self._running:
                 other.signal(ExitSignal(me, SHUTDOWN))
-                if not wait_gone(other, _patience(other, self._deadline)):
-                    other.kill()
+                wait_or_kill(other, _patience(other, self._deadline))
         super().terminate(reason)
 
     def _on_stop_by(self, request: _StopBy, _reply: Reply | None) -> None:
@@ -100,8 +99,8 @@ def _start() -> pykka.ActorRef[Any]:
             msg = "the interpreter is exiting: nothing is started any more"
             raise HumeError(msg)
         heir = _registry.find(HeirActor)
-        if heir is not None and not wait_gone(heir, _WORKER_TIMEOUT):
-            heir.kill()  # the root was killed, and its heir is on its way out, or stuck
+        if heir is not None:
+            wait_or_kill(heir, _WORKER_TIMEOUT)  # the root was killed, and its heir is on its way out, or stuck
         ref: pykka.ActorRef[Any] = Application.start(name=Application)
         _root = ref
         return ref
@@ -129,8 +128,7 @@ def stop_application(timeout: float | None = 10.0) -> None:
 
 def _stop_or_kill(mailbox: Mailbox, request: object, timeout: float | None) -> None:
     mailbox.put(Envelope(request))
-    if not wait_gone(mailbox, timeout):
-        mailbox.kill()
+    wait_or_kill(mailbox, timeout)
 
 
 def _patience(mailbox: Mailbox, deadline: float | None) -> float | None:

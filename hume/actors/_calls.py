@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from contextlib import suppress
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Cast", "call", "call_mailbox", "cast", "kill", "reply", "send", "stop", "wait_for"]
+
+
+_log = logging.getLogger("hume.actors")
 
 
 class Cast:
@@ -195,6 +199,12 @@ def wait_gone(mailbox: Mailbox, timeout: float | None) -> bool:
         # the thread announced the death itself, as the last thing that it does (a killed one may be anywhere)
         thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
     return True
+
+
+def wait_or_kill(mailbox: Mailbox, timeout: float | None) -> None:
+    """Wait until an actor that has been told to stop is down; when the time is over, kill it, which is logged."""
+    if not wait_gone(mailbox, timeout) and mailbox.kill():
+        _log.warning("%s did not stop in time, and was killed", mailbox)
 
 
 def kill(server: Server) -> bool:

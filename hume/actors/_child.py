@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ca
 import pykka
 
 from hume.actors import _signals
-from hume.actors._calls import refuse_call_of, wait_gone
+from hume.actors._calls import refuse_call_of, wait_or_kill
 from hume.actors._child_spec import BRUTAL_KILL, ActorClass, ChildSpec, ChildType
 from hume.actors._mailbox import Mailbox
 from hume.actors._plain import supervised_start
@@ -136,8 +136,7 @@ class Child:
         supervisor.waiting_on = mailbox, None  # a child that calls its supervisor now is refused, and can't hang
         try:
             refuse_call_of(mailbox, supervisor)  # and so is one that calls it already
-            if not wait_gone(mailbox, None if isinstance(timeout, str) else timeout):
-                mailbox.kill()
+            wait_or_kill(mailbox, None if isinstance(timeout, str) else timeout)
         finally:
             supervisor.waiting_on = None
         if mailbox.reason == KILLED:
@@ -172,8 +171,7 @@ def bury(dead: Mailbox) -> None:
     orphans = [mailbox for mailbox in mailboxes if isinstance(mailbox, Mailbox) and _descends(mailbox, dead)]
     deadline = time.monotonic() + _ORPHANS_TIMEOUT
     for orphan in orphans:
-        if not wait_gone(orphan, max(0.0, deadline - time.monotonic())):
-            orphan.kill()
+        wait_or_kill(orphan, max(0.0, deadline - time.monotonic()))
 
 
 def _descends(mailbox: Mailbox, ancestor: Mailbox) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from hume.actors import ChildInfo, ChildSpec, DynamicSupervisor, Ignore, Supervisor, kill, stop, whereis
-from hume.actors._calls import wait_gone
+from hume.actors._calls import wait_or_kill
 from hume.errors import ActorDead, AlreadyStarted, ChildNotFound, MaxChildren, StartFailed, Timeout
 from tests.actors.nursery import Boom, Nursery, Worker, between_two_tries, bring_up, crash, end, shut_down, which
 from tests.helpers import LIMIT, Gate, Probe, do, eventually, exit_reason, gone, in_thread
@@ -431,11 +431,11 @@ def test_their_times_run_together(monkeypatch: pytest.MonkeyPatch) -> None:
     sup, clock = bring_up(DynamicSupervisor)
     deaf = [start(sup, nursery.spec(number, shutdown=0.05)) for number in range(5)]
 
-    def watch(mailbox: Any, timeout: float | None) -> bool:
+    def watch(mailbox: Any, timeout: float | None) -> None:
         given.append(timeout)
-        return wait_gone(mailbox, timeout)
+        wait_or_kill(mailbox, timeout)
 
-    monkeypatch.setattr("hume.actors._child.wait_gone", watch)
+    monkeypatch.setattr("hume.actors._child.wait_or_kill", watch)
     try:
         for ref, gate in zip(deaf, gates, strict=True):
             Worker.send(ref, hold_at(gate))

@@ -319,8 +319,10 @@ def test_a_child_that_traps_exits_stops_too() -> None:
 
 
 @pytest.mark.parametrize("shutdown", [0.02, 0])
-def test_a_child_that_ignores_its_shutdown_is_killed_when_its_time_is_over(shutdown: float) -> None:
-    """V3: V18: and the supervisor goes on to the next."""
+def test_a_child_that_ignores_its_shutdown_is_killed_when_its_time_is_over(
+    shutdown: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """V3: V18: and the supervisor goes on to the next; the kill is logged, as OTP's shutdown_error."""
     nursery, gate = Nursery(), Gate()
     sup = Supervisor.start([nursery.spec("a"), stubborn(gate, "b", nursery.journal, shutdown=shutdown)])
     refs = children(sup)
@@ -330,6 +332,7 @@ def test_a_child_that_ignores_its_shutdown_is_killed_when_its_time_is_over(shutd
         assert not refs["b"].is_alive()
         assert refs["b"].actor_inbox.reason == "killed"
     gone(refs["b"])
+    assert [record.message for record in caplog.records] == [f"{refs['b']} did not stop in time, and was killed"]
 
 
 def test_a_child_with_a_brutal_kill_is_killed_at_once() -> None:
