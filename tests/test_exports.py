@@ -37,6 +37,7 @@ PUBLIC = {
     """,
     "hume.telemetry": "EVENTS EventName EventType attach attached detach execute poll",
     "hume.telemetry.otel": "instrument uninstrument",
+    "hume.cli": "main",
     "hume.errors": """
         ActorDead AlreadyPresent AlreadyStarted CallingSelf ChildNotFound ChildRestarting ChildRunning CodecError
         DecodeError EncodeError HumeError IdConflict InvalidStore MaxChildren NotFound NotOwner StaleEvent
