@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pykka
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +15,9 @@ from hypothesis import strategies as st
 import hume
 from hume.actors import Backoff, ChildSpec, GenServer, Supervisor, SystemClock
 from hume.stores import SQLiteEventStore
-from hume.testing import FaultyStore, Gate, ManualClock, crash, kill
-from tests.helpers import LIMIT, Probe, do, drained, in_thread
+from hume.testing import FaultyStore, Gate, ManualClock, crash, kill, wait_until
+from tests.actors.nursery import Nursery, refuse
+from tests.helpers import LIMIT, Probe, do, drained, in_thread, mailbox
 from tests.samples import STORE, Shelf, Total
 
 if TYPE_CHECKING:
@@ -92,6 +95,45 @@ def test_timers_of_several_actors_fire_in_the_order_due(plans: list[list[float]]
             hume.stop(ref, timeout=LIMIT)
     due = sorted(sum(plan[: number + 1]) for plan in plans for number in range(len(plan)))
     assert [at for at, _ in seen] == [at for at in due if at <= sum(steps)]
+
+
+def test_an_actor_that_is_started_on_the_way_goes_along() -> None:
+    seen: list[Any] = []
+
+    class Parent(Stepper):
+        def handle_info(self, message: Any) -> None:
+            Stepper.start(self.seen, [1.0, 2.0])
+
+    with ManualClock() as clock:
+        Parent.start(seen, [1.0])
+        clock.advance(5.0)
+        assert seen == [(2.0, 1.0), (4.0, 2.0)]
+
+
+class Eager(ManualClock):
+    """Goes on only when an actor has died of what is due now, for all but its links."""
+
+    doomed: Any = None
+
+    def _reach(self, now: float) -> None:
+        super()._reach(now)
+        if now == 1.0:
+            GenServer.send(self.doomed, lambda _: None)  # it looks at its timers after that
+            wait_until(lambda: self.doomed not in pykka.ActorRegistry.get_all(), LIMIT)
+
+
+def test_who_is_to_hear_of_a_death_is_waited_for_however_long_the_death_takes() -> None:
+    """An actor may die before it is asked, and its supervisor not know yet; that has timers to set then."""
+    nursery, gate = Nursery(), Gate()
+    with Eager() as clock, gate:
+        sup = Supervisor.start([nursery.spec("a", backoff=Backoff(first=1.0))])
+        clock.doomed = Supervisor.which_children(sup)[0].ref
+        mailbox(clock.doomed).at_death(gate.hold)
+        GenServer.call(clock.doomed, lambda worker: worker.send_after(1.0, refuse(ValueError("late"))))
+        threading.Timer(0.2, gate.open).start()
+        nursery.read()
+        clock.advance(3.0)
+        assert [line[:2] for line in nursery.read()] == [("stop", "a"), ("start", "a")]
 
 
 class Sparing(Total, snapshot_every=None, snapshot_after=30.0, catch_up_after=1000.0):

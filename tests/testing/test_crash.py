@@ -129,6 +129,14 @@ def test_it_says_whether_it_was_what_ended_the_actor() -> None:
     other = Probe.start()
     assert crash(other)
     assert not kill(other)
+    poisoned = Probe.start()
+    with Gate() as gate:
+        GenServer.cast(poisoned, lambda _: gate.hold())
+        gate.wait()
+        GenServer.cast(poisoned, lambda _: 1 / 0)
+        crashed = in_thread(crash, poisoned, timeout=LIMIT)
+        wait_until(lambda: waiting(poisoned) == 2, LIMIT)
+    assert crashed.result(LIMIT) is False
 
 
 def test_an_error_that_is_no_exception_of_a_program_is_a_crash_as_any_other() -> None:

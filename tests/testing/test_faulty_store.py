@@ -87,6 +87,7 @@ def test_a_call_may_fail_after_it_was_done(store: FaultyStore) -> None:
     store.fail_next("append", hume.Timeout("no answer"), applied=True)
     with pytest.raises(hume.Timeout):
         store.append("s", ["once"], ids=ids)
+    assert store.last_seq("s") == 1
     assert store.append("s", ["once"], ids=ids) == 1
     assert [event.payload for event in store.events("s")] == ["once"]
 

@@ -191,17 +191,20 @@ def test_each_test_has_an_application_of_its_own(pytester: pytest.Pytester) -> N
         """
 roots = set()
 
+def test_before():
+    roots.add(application())
+
 @pytest.mark.parametrize("number", range(3))
 def test_fresh(hume_app, event_store, number):
     roots.add(hume_app)
     assert hume.publish(event_store, "s", 1) == 1
-    assert len(roots) == number + 1
+    assert len(roots) == number + 2
 
 def test_of_none(hume_leaks):
     assert not any(root.is_alive() for root in roots)
 """,
     )
-    result.assert_outcomes(passed=4)
+    result.assert_outcomes(passed=5)
 
 
 def test_a_clock_by_hand_goes_with_its_test(pytester: pytest.Pytester) -> None:
