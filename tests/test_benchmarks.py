@@ -43,4 +43,4 @@ def test_a_row_whose_peer_is_not_installed_says_so(
 def test_a_name_that_no_benchmark_has_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         benchmarks.main(["--only", "nothing"])
-    assert "no row is called 'nothing', or begins so; there are: call, " in capsys.readouterr().err
+    assert "no row is called 'nothing', or begins so; there are: call; " in capsys.readouterr().err

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     results = []
     for one in chosen(options.only):
         results.append(run(one, Size(quick=options.quick), options.rounds))
-        out.write(f"{row(results[-1])}\n")
+        out.write(f"{row(results[-1], quick=options.quick)}\n")
         out.flush()
     if options.json is not None:
         text = json.dumps(as_json(results, quick=options.quick, rounds=options.rounds), indent=2) + "\n"
@@ -66,7 +66,7 @@ def chosen(names: list[str] | None) -> list[Benchmark]:
             [BENCHMARKS[name]] if name in BENCHMARKS else [b for b in BENCHMARKS.values() if b.name.startswith(name)]
         )
         if not found:
-            parser().error(f"no row is called {name!r}, or begins so; there are: {', '.join(BENCHMARKS)}")
+            parser().error(f"no row is called {name!r}, or begins so; there are: {'; '.join(BENCHMARKS)}")
         rows.update((one.name, one) for one in found)
     return list(rows.values())
 

@@ -7,6 +7,8 @@ import platform
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tests.benchmarks.suite import no_target
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,14 +25,14 @@ _FORMAT = "{:30} {:21} {:>18} {:>18} {:>20} {:>8}  {}"
 HEADER = _FORMAT.format("work", "beside", "reference ± iqr", "hume ± iqr", "ratio (quartiles)", "target", "")
 
 
-def row(result: Result) -> str:
-    """Return a result's line."""
+def row(result: Result, *, quick: bool) -> str:
+    """Return a result's line; of a quick run without saying whether the target is met."""
     one = result.benchmark
     if result.reference is None or result.ours is None or result.ratio is None:
         return f"{one.name:30} {one.reference:21} skipped: {result.skipped}"
     median, low, high = result.ratio
-    mark = {True: "met", False: "MISSED", None: ""}[result.is_met]
-    target = "" if result.is_met is None else str(one.target)
+    mark = {True: "met", False: "MISSED", None: ""}[None if quick else result.is_met]
+    target = "" if one.target is no_target else str(one.target)
     ratio = f"{median:.3g} ({low:.3g}-{high:.3g})"
     return _FORMAT.format(
         one.name,
@@ -57,20 +59,20 @@ def as_json(results: Sequence[Result], *, quick: bool, rounds: int) -> dict[str,
         "switch_interval": sys.getswitchinterval(),
         "quick": quick,
         "rounds": rounds,
-        "rows": [_as_json(result) for result in results],
+        "rows": [_as_json(result, quick=quick) for result in results],
     }
 
 
-def _as_json(result: Result) -> dict[str, Any]:
-    one, met = result.benchmark, result.is_met
+def _as_json(result: Result, *, quick: bool) -> dict[str, Any]:
+    one = result.benchmark
     figures = {"reference": result.reference, "ours": result.ours, "ratio": result.ratio}
     return {
         "name": one.name,
         "what": one.what,
         "beside": one.reference,
         "unit": one.unit,
-        "target": None if met is None else str(one.target),
-        "met": met,
+        "target": None if one.target is no_target else str(one.target),
+        "met": None if quick else result.is_met,
         "skipped": result.skipped,
         **{name: None if figure is None else figure._asdict() for name, figure in figures.items()},
     }
