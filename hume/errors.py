@@ -108,11 +108,11 @@ class ActorDead(HumeError, pykka.ActorDeadError):
     it again (or let its supervisor do so) and retry.
     """
 
-    def __init__(self, server: object, reason: object = "noproc") -> None:
+    def __init__(self, server: object, reason: object = "noproc", *, way_out: str = "") -> None:
         self.server: str = str(server)
         self.reason = reason
         why = "no actor has that name" if reason == "noproc" else f"exit reason: {reason}"
-        super().__init__(f"{self.server} is not alive ({why})")
+        super().__init__(f"{self.server} is not alive ({why})" + (way_out and f"; {way_out}"))
 
 
 class Timeout(HumeError, pykka.Timeout):
@@ -126,9 +126,16 @@ class CallingSelf(HumeError):
 class AlreadyStarted(HumeError):
     """The name, identity or child id is taken by a running actor: ``ref``."""
 
-    def __init__(self, what: object, ref: pykka.ActorRef[Any]) -> None:
+    def __init__(
+        self,
+        what: object,
+        ref: pykka.ActorRef[Any],
+        *,
+        already: str = "started, as",
+        way_out: str = "use that one, or stop it first",
+    ) -> None:
         self.ref: pykka.ActorRef[Any] = ref
-        super().__init__(f"{what} is already started, as {ref}; use that one, or stop it first")
+        super().__init__(f"{what} is already {already} {ref}; {way_out}")
 
 
 class SupervisorError(HumeError):
@@ -204,15 +211,16 @@ class NotOwner(TableError):
     def __init__(self, table: Hashable, action: str, owner: object) -> None:
         self.table = table
         self.owner: str = str(owner)
-        super().__init__(f"table {table!r}: only its owner, {owner}, may {action}")
+        super().__init__(f"table {table!r}: only its owner, {owner}, may {action}; ask it to, with a message")
 
 
 class NotFound(TableError):
     """Nobody has a table of that name to hand over."""
 
-    def __init__(self, table: Hashable) -> None:
+    def __init__(self, table: Hashable, owner: object = None) -> None:
         self.table = table
-        super().__init__(f"the heir has no table {table!r}")
+        why = "" if owner is None else f": it belongs to {owner}, which is alive"
+        super().__init__(f"the heir has no table {table!r}{why}")
 
 
 class TableDeleted(TableError):

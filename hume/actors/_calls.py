@@ -96,9 +96,17 @@ def wait_for(me: Mailbox, target: Mailbox, reply: Reply | None) -> None:
     while step is not None:
         if step is me:
             me.waiting_on = None
-            msg = f"{me} would wait for itself" + ("" if target is me else f": {target} waits for it")
-            raise CallingSelf(msg)
+            raise CallingSelf(_ring(me, target, reply))
         step = _awaited_by(step)
+
+
+def _ring(me: Mailbox, target: Mailbox, reply: Reply | None) -> str:
+    msg = f"{me} would wait for itself"
+    if target is not me:
+        return f"{msg}: {target} waits for it; use cast, which does not wait, in one of the two"
+    if reply is None:
+        return f"{msg} to stop; raise Stop in a callback instead"
+    return f"{msg}; in an actor use its own attributes and methods, or defer() or cast"
 
 
 def refuse_call_of(target: Mailbox, me: Mailbox) -> None:
@@ -163,6 +171,9 @@ def send(server: Server, message: Any) -> None:
 
 def reply(from_: Reply, value: Any) -> bool:
     """Answer a call that returned `NO_REPLY`, from any thread; return whether it was the first answer."""
+    if not isinstance(from_, Reply):
+        msg = f"reply needs the from_ that handle_call got, not {from_!r}"
+        raise TypeError(msg)
     return from_.set(value)
 
 

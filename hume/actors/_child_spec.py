@@ -73,10 +73,10 @@ class Backoff:
 
     def __post_init__(self) -> None:
         for name, good, wanted in (
-            ("first", is_seconds(self.first), "seconds"),
-            ("base", is_seconds(self.base) and self.base > 0, "seconds, more than 0"),
+            ("first", is_seconds(self.first), "a number of seconds"),
+            ("base", is_seconds(self.base) and self.base > 0, "a number of seconds, more than 0"),
             ("factor", is_seconds(self.factor, minimum=1.0), "a number of at least 1"),
-            ("maximum", is_seconds(self.maximum) and self.maximum > 0, "seconds, more than 0"),
+            ("maximum", is_seconds(self.maximum) and self.maximum > 0, "a number of seconds, more than 0"),
             ("jitter", is_seconds(self.jitter) and self.jitter <= 1, "a number from 0 to 1"),
         ):
             if not good:

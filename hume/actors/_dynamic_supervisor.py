@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pykka
 
-from hume.actors._calls import call
 from hume.actors._child import Child, ChildCounts, ChildInfo, spec_of
 from hume.actors._child_spec import ChildSpec, check_known, is_count, one_of
-from hume.actors._supervisor_core import Request, SupervisorCore
+from hume.actors._supervisor_core import SupervisorCore, ask
 from hume.errors import ChildNotFound, MaxChildren, StartFailed
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class DynamicSupervisor(SupervisorCore):
             MaxChildren: there are as many as there may be.
             StartFailed: it did not start.
         """
-        return cast("pykka.ActorRef[Any] | None", call(server, Request("_start_child", spec_of(child)), None))
+        return cast("pykka.ActorRef[Any] | None", ask(server, "_start_child", spec_of(child)))
 
     @staticmethod
     def terminate_child(server: Server, ref: pykka.ActorRef[Any]) -> None:
@@ -101,17 +100,17 @@ class DynamicSupervisor(SupervisorCore):
         Raises:
             ChildNotFound: it is no child of this supervisor.
         """
-        call(server, Request("_terminate_child", ref), None)
+        ask(server, "_terminate_child", ref)
 
     @staticmethod
     def which_children(server: Server) -> list[ChildInfo]:
         """Return the children; their ids are `None`."""
-        return cast("list[ChildInfo]", call(server, Request("_which_children"), None))
+        return cast("list[ChildInfo]", ask(server, "_which_children"))
 
     @staticmethod
     def count_children(server: Server) -> ChildCounts:
         """Return how many children, running processes, supervisors and workers there are."""
-        return cast("ChildCounts", call(server, Request("_count_children"), None))
+        return cast("ChildCounts", ask(server, "_count_children"))
 
     def _start_child(self, spec: ChildSpec) -> pykka.ActorRef[Any] | None:
         if self._max_children is not None and len(self._children) >= self._max_children:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import logging
 import threading
@@ -16,13 +17,13 @@ from hume.actors import _calls, _signals
 from hume.actors._child_spec import ChildSpec, ChildType
 from hume.actors._clock import SYSTEM_CLOCK, Clock
 from hume.actors._mailbox import WAKE, Mailbox, NextTimer, Reply, StopRequest, Timer, current, set_current
-from hume.actors._registry import Ref, Server, acting, any_mailbox_of, check_timeout, claim
+from hume.actors._registry import Ref, Server, acting, any_mailbox_of, check_seconds, check_timeout, claim
 from hume.actors._signals import KILLED, NOPROC, NORMAL, Crash, Down, Exit, ExitSignal, crash_of, is_orderly
 from hume.errors import ActorDead, Timeout
 from hume.telemetry._log_fields import fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
 __all__ = ["NO_REPLY", "GenServer", "Ignore", "Stop"]
 
@@ -35,6 +36,25 @@ _thread_numbers = itertools.count(1)
 class _NoReply:
     def __repr__(self) -> str:
         return "NO_REPLY"
+
+
+_CALLBACKS: Final = ("init", "handle_continue", "handle_call", "handle_cast", "handle_info", "terminate", "on_receive")
+
+
+def refuse_lazy(cls: type, names: Iterable[str]) -> None:
+    """Refuse callbacks that would only return something to be run, and do nothing by themselves.
+
+    Raises:
+        TypeError: one of a class's own is an ``async def``, or has a ``yield``.
+    """
+    for name in names:
+        flags = getattr(getattr(vars(cls).get(name), "__code__", None), "co_flags", 0)
+        if flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+            msg = f"{cls.__name__}.{name} must be a plain method, not async: an actor is a thread, and may just wait"
+            raise TypeError(msg)
+        if flags & inspect.CO_GENERATOR:
+            msg = f"{cls.__name__}.{name} must be a plain method that returns, not a generator, which has a yield"
+            raise TypeError(msg)
 
 
 NO_REPLY: Final = _NoReply()  # returned by handle_call when the answer comes later, through GenServer.reply
@@ -172,6 +192,9 @@ class GenServer(pykka.ThreadingActor):
         if (me := current()) is not None and not me.alive:
             raise me.dead_error()  # a killed actor's thread starts nothing any more
         actor = cls(*args, **kwargs)
+        if "actor_inbox" not in vars(actor):
+            msg = f"{cls.__name__}.__init__ must call super().__init__(); or set up in init, which runs in the actor"
+            raise TypeError(msg)
         mailbox = actor.actor_inbox
         actor._claim_names(name)
         if parent is not None:
@@ -248,10 +271,7 @@ class GenServer(pykka.ThreadingActor):
 
     def send_after(self, delay: float, message: Any) -> Timer:
         """Get *message* in `handle_info` after *delay* seconds; ``cancel()`` of the result returns the seconds left."""
-        if delay is None:
-            msg = "delay must be a number of seconds, not None"
-            raise TypeError(msg)
-        check_timeout(delay, "delay")
+        check_seconds(delay, "delay")
         return self.actor_inbox.set_timer(delay, message)
 
     def monitor(self, server: Server) -> int:
@@ -423,6 +443,7 @@ class GenServer(pykka.ThreadingActor):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        refuse_lazy(cls, _CALLBACKS)
         if cls.on_receive is not GenServer.on_receive:
             cls._on_ask = lambda self, message, _reply, /: self.on_receive(message)  # type: ignore[method-assign]
             cls._on_tell = lambda self, message: self.on_receive(message)  # type: ignore[method-assign]

@@ -106,4 +106,14 @@ def isolated(value: T, copier: Callable[[Any], Any] | None = copy.deepcopy) -> T
                 return value.copy()  # type: ignore[attr-defined,no-any-return]  # a list or a set
         elif is_immutable(value):
             return value
+        return _copied(value)
     return copier(value)  # type: ignore[no-any-return]  # a copier returns what it is given
+
+
+def _copied(value: T) -> T:
+    try:
+        return copy.deepcopy(value)
+    except TypeError as error:
+        kind = type(value).__name__
+        msg = f"what threads share is copied, and this {kind} can't be: {error}; use data, or a copier of your own"
+        raise TypeError(msg) from error

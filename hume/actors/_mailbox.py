@@ -22,7 +22,7 @@ from pykka.messages import _ActorStop
 
 from hume.actors._clock import SYSTEM_CLOCK, Clock
 from hume.actors._signals import FORKED, KILLED, NOPROC, Crash, Down, ExitSignal, monitor_ids
-from hume.errors import ActorDead
+from hume.errors import ActorDead, CallingSelf
 from hume.telemetry._log_fields import fields
 
 if TYPE_CHECKING:
@@ -111,6 +111,9 @@ class Reply(pykka.Future[Any]):
         """Wait for the answer, for at most *timeout* seconds; `None` waits without limit."""
         if self._get_hook is not None:
             return super().get(timeout=timeout)
+        mailbox = self.mailbox
+        if mailbox is not None and mailbox is current():
+            self._refuse(mailbox)
         latch = self._latch
         # (by position: parsing the keyword would cost as much as the rest of the call)
         if latch.acquire(True, -1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)):  # noqa: FBT003 - a lock
@@ -125,6 +128,11 @@ class Reply(pykka.Future[Any]):
             finally:
                 del self, error  # the traceback holds this frame: without this, a cycle for each failed call
         return value
+
+    def _refuse(self, mailbox: Mailbox) -> None:
+        """Refuse to wait for the answer, as it would have to come from the actor that waits."""
+        msg = f"{mailbox} would wait for itself; in an actor use its own attributes and methods, or defer() or cast"
+        self.fail(CallingSelf(msg))  # unless it has answered meanwhile; and nobody need answer any more
 
 
 class Timer:

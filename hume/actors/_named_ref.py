@@ -9,7 +9,7 @@ import pykka
 
 from hume.actors._calls import await_start
 from hume.actors._mailbox import Reply
-from hume.actors._registry import check_timeout, find, forget_callback, when_claimed
+from hume.actors._registry import check_name, check_timeout, find, forget_callback, when_claimed
 from hume.errors import ActorDead, Timeout
 
 if TYPE_CHECKING:
@@ -146,5 +146,5 @@ def ref(name: Hashable) -> NamedRef:
     if isinstance(name, pykka.ActorRef | pykka.ActorProxy):
         msg = f"ref needs a name to follow, not {name!r}"
         raise TypeError(msg)
-    hash(name)
+    check_name(name)
     return NamedRef(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pykka
@@ -18,11 +19,16 @@ __all__ = [
     "Server",
     "acting",
     "any_mailbox_of",
+    "check_name",
+    "check_seconds",
     "check_timeout",
     "claim",
     "find",
+    "in_seconds",
     "mailbox_of",
     "set_root",
+    "shown",
+    "unknown",
     "whereis",
 ]
 
@@ -57,8 +63,34 @@ _root: Callable[[], Mailbox]
 
 def whereis(name: Hashable) -> pykka.ActorRef[Any] | None:
     """Return the ref of the live actor that has this name, or `None`."""
+    check_name(name)
     mailbox = find(name)
     return None if mailbox is None else mailbox.ref
+
+
+def check_name(name: object, what: str = "a name") -> None:
+    """Refuse what can't be a name."""
+    try:
+        hash(name)
+    except TypeError:
+        msg = f"{what} must be hashable, such as a string, not {name!r}"
+        raise TypeError(msg) from None
+
+
+def shown(name: object) -> str:
+    """Return a name as a user would write it."""
+    return name.__name__ if isinstance(name, type) else repr(name)
+
+
+def unknown(what: str, name: object) -> ActorDead:
+    """Return the error for a name that nobody has; it says what may have been meant."""
+    if isinstance(name, type) and issubclass(name, pykka.Actor):
+        way_out = f"start it first, with {name.__name__}.start_link, or give the ref or the name of one that runs"
+    elif name is None:
+        way_out = "whereis returns None for a name that nobody has"
+    else:
+        way_out = "start it first, or look at the spelling"
+    return ActorDead(f"{what} {shown(name)}", way_out=way_out)
 
 
 def find(name: Hashable) -> Mailbox | None:
@@ -67,7 +99,7 @@ def find(name: Hashable) -> Mailbox | None:
     return mailbox if mailbox is not None and mailbox.alive else None
 
 
-def claim(name: Hashable, mailbox: Mailbox, what: object = None) -> None:
+def claim(name: Hashable, mailbox: Mailbox, what: str | None = None, option: str = "name") -> None:
     """Give an actor a name; it is free again at the actor's death.
 
     Raises:
@@ -75,17 +107,18 @@ def claim(name: Hashable, mailbox: Mailbox, what: object = None) -> None:
         AlreadyStarted: somebody has it (of two that race for a name exactly one wins).
         ActorDead: the actor is dead.
     """
-    what = f"name {name!r}" if what is None else what
+    what = f"name {shown(name)}" if what is None else what
     try:
         with _lock:
             holder = _holders.get(name)
             if holder is None or not holder.alive:  # dead: its tables have moved, only its release is not here yet
                 holder = _holders[name] = mailbox
     except TypeError:
-        msg = f"{what} must be hashable"
+        msg = f"{what} must be hashable, such as a string"
         raise TypeError(msg) from None
     if holder is not mailbox:
-        raise AlreadyStarted(what, holder.ref)
+        way_out = f"use that one, stop it first, or give this one another {option}="
+        raise AlreadyStarted(what, holder.ref, way_out=way_out)
     if _awaited:
         with _lock:
             callbacks = _awaited.pop(name, [])
@@ -139,7 +172,8 @@ def mailbox_of(server: Server) -> Mailbox:
             msg = f"a server is an ActorRef, an ActorProxy or a (hashable) name, not {server!r}"
             raise TypeError(msg) from None
         if named is None:
-            raise ActorDead(f"server {server!r}")
+            _refuse_no_name(server)
+            raise unknown("server", server)
         mailbox = named
     if not isinstance(mailbox, Mailbox):
         msg = f"{server} is a plain Pykka actor; Hume's functions need a GenServer (use the ref's own ask and tell)"
@@ -147,6 +181,18 @@ def mailbox_of(server: Server) -> Mailbox:
     if not mailbox.alive:
         raise mailbox.dead_error()
     return mailbox
+
+
+def _refuse_no_name(server: object) -> None:
+    """Refuse what is hashable, and all the same no name that anybody meant to give."""
+    if isinstance(server, pykka.Actor):
+        way_out = f"give the ref that {type(server).__name__}.start returned, or in the actor itself self.actor_ref"
+    elif isinstance(server, pykka.Future):
+        way_out = "get() what it stands for first"
+    else:
+        return
+    msg = f"a server is an ActorRef, an ActorProxy or a name, not {server!r}; {way_out}"
+    raise TypeError(msg)
 
 
 def any_mailbox_of(server: Server) -> Mailbox:
@@ -159,14 +205,23 @@ def any_mailbox_of(server: Server) -> Mailbox:
 
 def check_timeout(timeout: float | None, name: str = "timeout") -> None:
     """Refuse what is no number of seconds (`None` is: without limit)."""
-    if timeout is None:
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-        msg = f"{name} must be a number of seconds or None, not {timeout!r}"
+    if timeout is not None and not (type(timeout) is float and timeout >= 0):  # which says it without a further call
+        check_seconds(timeout, name, "a number of seconds or None")
+
+
+def check_seconds(value: float, name: str, wanted: str = "a number of seconds") -> None:
+    """Refuse what is no number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        msg = f"{name} must be {wanted}, not {value!r}{in_seconds(value)}"
         raise TypeError(msg)
-    if not timeout >= 0:  # not: refuses NaN too
-        msg = f"{name} must be at least 0 seconds, not {timeout!r}"
+    if not value >= 0:  # not: refuses NaN too
+        msg = f"{name} must be at least 0 seconds, not {value!r}"
         raise ValueError(msg)
+
+
+def in_seconds(value: object) -> str:
+    """Return what to say after a value that is no number of seconds."""
+    return f"; give its seconds, {value.total_seconds()}" if isinstance(value, timedelta) else ""
 
 
 def set_root(root: Callable[[], Mailbox]) -> None:

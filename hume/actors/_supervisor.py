@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from hume.actors._calls import call
 from hume.actors._child import Child, ChildCounts, ChildInfo, spec_of
 from hume.actors._child_spec import ChildSpec, check_known, one_of
 from hume.actors._gen_server import Stop
+from hume.actors._registry import shown
 from hume.actors._restarts import AUTO_SHUTDOWNS, STRATEGIES, AutoShutdown, Strategy, group, shuts_down
 from hume.actors._signals import SHUTDOWN
-from hume.actors._supervisor_core import Request, SupervisorCore
+from hume.actors._supervisor_core import SupervisorCore, ask
 from hume.errors import AlreadyPresent, AlreadyStarted, ChildNotFound, ChildRestarting, ChildRunning, StartFailed
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Supervisor(SupervisorCore):
         for spec in specs:
             self._check_significant(spec)
             if spec.id in self._children:
-                msg = f"children must have different ids: {spec.id!r} is there twice"
+                msg = f"children must have different ids: {shown(spec.id)} is there twice; give one a name="
                 raise ValueError(msg)
             self._children[spec.id] = Child(spec)
         for child in list(self._children.values()):
@@ -142,7 +142,7 @@ class Supervisor(SupervisorCore):
             AlreadyPresent: a child with that id is there, stopped or waiting for its restart.
             StartFailed: it did not start; nothing is left of it.
         """
-        return cast("pykka.ActorRef[Any] | None", call(server, Request("_start_child", spec_of(child)), None))
+        return cast("pykka.ActorRef[Any] | None", ask(server, "_start_child", spec_of(child)))
 
     @staticmethod
     def terminate_child(server: Server, child_id: Hashable) -> None:
@@ -151,7 +151,7 @@ class Supervisor(SupervisorCore):
         Raises:
             ChildNotFound: there is none with that id.
         """
-        call(server, Request("_terminate_child", child_id), None)
+        ask(server, "_terminate_child", child_id)
 
     @staticmethod
     def restart_child(server: Server, child_id: Hashable) -> pykka.ActorRef[Any] | None:
@@ -163,7 +163,7 @@ class Supervisor(SupervisorCore):
             AlreadyStarted: its name is taken; with the ref of who has it.
             StartFailed: it did not start, and stays stopped.
         """
-        return cast("pykka.ActorRef[Any] | None", call(server, Request("_restart_child", child_id), None))
+        return cast("pykka.ActorRef[Any] | None", ask(server, "_restart_child", child_id))
 
     @staticmethod
     def delete_child(server: Server, child_id: Hashable) -> None:
@@ -173,17 +173,17 @@ class Supervisor(SupervisorCore):
             ChildNotFound: there is none with that id.
             ChildRunning, ChildRestarting: it is not stopped.
         """
-        call(server, Request("_delete_child", child_id), None)
+        ask(server, "_delete_child", child_id)
 
     @staticmethod
     def which_children(server: Server) -> list[ChildInfo]:
         """Return the children, in start order (OTP: the reverse)."""
-        return cast("list[ChildInfo]", call(server, Request("_which_children"), None))
+        return cast("list[ChildInfo]", ask(server, "_which_children"))
 
     @staticmethod
     def count_children(server: Server) -> ChildCounts:
         """Return how many child specs, running processes, supervisors and workers there are."""
-        return cast("ChildCounts", call(server, Request("_count_children"), None))
+        return cast("ChildCounts", ask(server, "_count_children"))
 
     def _start_child(self, spec: ChildSpec) -> pykka.ActorRef[Any] | None:
         present = self._children.get(spec.id)

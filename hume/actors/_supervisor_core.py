@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 from pykka._envelope import Envelope
 
 from hume import telemetry
+from hume.actors._calls import call_mailbox
 from hume.actors._child import Child, ChildCounts, ChildInfo, bury, count
 from hume.actors._child_spec import ChildSpec, ChildType, is_count, is_seconds
 from hume.actors._gen_server import GenServer, Stop
+from hume.actors._registry import mailbox_of
 from hume.actors._restarts import AutoShutdown, History, is_restarted
 from hume.actors._signals import KILLED, SHUTDOWN, Exit, is_orderly
 from hume.errors import AlreadyStarted, HumeError, StartFailed
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
     import pykka
 
     from hume.actors._mailbox import Mailbox, Reply
+    from hume.actors._registry import Server
 
-__all__ = ["Request", "SupervisorCore"]
+__all__ = ["Request", "SupervisorCore", "ask"]
 
 _log = logging.getLogger("hume.actors.supervisor")
 
@@ -33,6 +36,19 @@ class Request(NamedTuple):
 
     method: str
     argument: Any = None
+
+
+def ask(server: Server, method: str, argument: Any = None) -> Any:
+    """Have a supervisor run its method, however long it takes, and return the answer.
+
+    Raises:
+        TypeError: the server is no supervisor.
+    """
+    mailbox = mailbox_of(server)
+    if not issubclass(mailbox.ref.actor_class, SupervisorCore):
+        msg = f"{mailbox} is no supervisor"
+        raise TypeError(msg)
+    return call_mailbox(mailbox, Request(method, argument), None)
 
 
 class Retry(NamedTuple):

@@ -14,7 +14,7 @@ from pykka._envelope import Envelope
 from hume.actors._child_spec import one_of
 from hume.actors._isolate import isolated
 from hume.actors._mailbox import Mailbox, current
-from hume.actors._registry import Server, acting, find, mailbox_of
+from hume.actors._registry import Server, acting, check_name, find, mailbox_of
 from hume.actors._signals import FORKED
 from hume.errors import ActorDead, AlreadyStarted, NotFound, NotOwner, TableDeleted
 
@@ -78,7 +78,7 @@ class Table(Mapping[Hashable, Any]):
         copier: Callable[[Any], Any] | None = copy.deepcopy,
     ) -> None:
         one_of("Table access", access, ("public", "protected", "private"))
-        hash(name)  # here, where nothing of the table is in anybody's hands
+        check_name(name, "a table's name")  # here, where nothing of the table is in anybody's hands
         self.name = name
         self.access = access
         self.epoch: int = 1
@@ -98,7 +98,12 @@ class Table(Mapping[Hashable, Any]):
                 if holder is not self:
                     self._drop_locked()
                     # it has no owner while it waits for the application's heir
-                    raise AlreadyStarted(f"table {name!r}", holder.owner)  # type: ignore[arg-type]
+                    raise AlreadyStarted(
+                        f"table {name!r}",
+                        holder.owner,  # type: ignore[arg-type]
+                        already="there, and belongs to",
+                        way_out="use that one, which Table.whereis returns, or choose another name",
+                    )
 
     # A table is an identity, as a ref is; not its rows, by which a mapping is compared.
 
@@ -162,13 +167,28 @@ class Table(Mapping[Hashable, Any]):
 
     # -- writing
 
+    if not TYPE_CHECKING:  # to type checkers there is none of these
+
+        def __setitem__(self, key: Hashable, value: Any) -> None:
+            msg = "a table is written with insert(key, value), insert_many or insert_new"
+            raise TypeError(msg)
+
+        def __delitem__(self, key: Hashable) -> None:
+            msg = "a row is taken out of a table with delete(key)"
+            raise TypeError(msg)
+
     def insert(self, key: Hashable, value: Any) -> None:
         """Put a row in, in place of the one that has the key, if any."""
         self.insert_many([(key, value)])
 
     def insert_many(self, rows: Mapping[Any, Any] | Iterable[tuple[Hashable, Any]]) -> None:
         """Put several rows in, all or none, and no reader sees a part of them."""
-        copied = {key: isolated(value, self._copier) for key, value in dict(rows).items()}
+        try:
+            given = dict(rows)
+        except (TypeError, ValueError):
+            msg = f"rows must be a mapping, or pairs of a hashable key and a value, not {rows!r}"
+            raise TypeError(msg) from None
+        copied = {key: isolated(value, self._copier) for key, value in given.items()}
         with self._writing("insert"):
             self._rows.update(copied)
 
@@ -358,7 +378,7 @@ def take(name: Hashable) -> tuple[Table, Mailbox]:
         with _lock:
             waits = table in _waiting
         if not waits and (owner is None or owner is not find(_patient_heir)):
-            raise NotFound(name)
+            raise NotFound(name, owner)
         if not table._move_locked(me):
             raise me.dead_error()
         with _lock:
