@@ -219,7 +219,7 @@ SIX = 6
             ),
             "SIX  # more than a line < 5 did not come true within 0.0 seconds: it returned False last",
         ),
-        (lambda: [], "[] did not come true within 0.0 seconds: it returned [] last"),
+        (lambda: [*""], '[*""] did not come true within 0.0 seconds: it returned [] last'),
         (lambda: 1 / 0, "1 / 0 did not come true within 0.0 seconds: it raised ZeroDivisionError('division by zero') "),
         (lambda: "ä☃".isascii() or not SIX, '"ä☃".isascii() or not SIX did not come true'),
         (named, "named did not come true within 0.0 seconds"),
