@@ -15,6 +15,7 @@ from hume.actors._mailbox import Mailbox, Reply, StopRequest, current
 from hume.actors._registry import Server, any_mailbox_of, check_timeout, mailbox_of
 from hume.actors._signals import KILLED, NORMAL
 from hume.errors import ActorDead, CallingSelf, Timeout
+from hume.telemetry._log_fields import fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,7 +216,7 @@ def wait_gone(mailbox: Mailbox, timeout: float | None) -> bool:
 def wait_or_kill(mailbox: Mailbox, timeout: float | None) -> None:
     """Wait until an actor that has been told to stop is down; when the time is over, kill it, which is logged."""
     if not wait_gone(mailbox, timeout) and mailbox.kill():
-        _log.warning("%s did not stop in time, and was killed", mailbox)
+        _log.warning("%s did not stop in time, and was killed", mailbox, extra=fields(server=mailbox, reason=KILLED))
 
 
 def kill(server: Server) -> bool:

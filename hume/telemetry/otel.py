@@ -53,9 +53,9 @@ try:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
     from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TracerProvider
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-except ImportError as error:
+except ImportError as _error:
     msg = "hume.telemetry.otel needs opentelemetry-api, which comes with the extra: pip install 'hume-es[otel]'"
-    raise ImportError(msg) from error
+    raise ImportError(msg) from _error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

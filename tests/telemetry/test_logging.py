@@ -14,7 +14,7 @@ import pytest
 import hume
 from hume import telemetry
 from hume.actors import HeirActor, Table
-from tests.helpers import Probe, do, eventually, gone, mailbox
+from tests.helpers import Gate, Probe, do, eventually, gone, mailbox
 from tests.samples import STORE, Collected, PairStore, Shelf, failing
 from tests.stores.files import change
 
@@ -159,6 +159,17 @@ def given_up() -> None:
     gone(ref)
 
 
+def overdue() -> None:
+    with Gate() as gate:
+
+        class Stubborn(Probe):
+            def terminate(self, reason: Any) -> None:
+                gate.hold()
+
+        supervised(dataclasses.replace(Stubborn.child_spec(name="c"), shutdown=0.01))
+        hume.stop("a")
+
+
 class Once(Probe):
     started = False
 
@@ -231,6 +242,7 @@ LINES: dict[Callable[[], None], Line] = {
         "gives up on child 'c' (killed) after 0 restarts",
         {**CHILD, **KILLED, "hume_restarts": 0},
     ),
+    overdue: Line("hume.actors", logging.WARNING, "did not stop in time, and was killed", {**SERVER, **KILLED}),
     not_restarted: Line("hume.actors.supervisor", logging.WARNING, "child 'c' failed to start: ", {**CHILD, **FAILED}),
     bad_listener: Line(
         "hume.telemetry",
