@@ -235,7 +235,7 @@ def test_a_command_that_reads_does_so_while_a_store_writes(command: str, sold: P
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
 def test_a_file_in_a_folder_that_may_not_be_written_can_be_read() -> None:
-    program = f"import os; import hume.cli._main; os.setuid(65534); {MAIN}"
+    program = f"import os, urllib.parse, hume.cli._main; os.setuid(65534); {MAIN}"  # before its rights are dropped
     with tempfile.TemporaryDirectory() as folder:  # where somebody else may look, too
         path = filled(Path(folder) / "shop.db")
         path.parent.chmod(0o755)
