@@ -61,7 +61,8 @@ def hume_leaks() -> Iterator[Leaks]:
     yield leaks
     left = leaks.close()
     if left:
-        pytest.fail("the test leaves behind: " + ", ".join(left), pytrace=False)
+        way_out = "stop it in the test, or start it with start_link, and the application stops it"
+        pytest.fail(f"the test leaves behind: {', '.join(left)}; {way_out}", pytrace=False)
 
 
 @pytest.fixture

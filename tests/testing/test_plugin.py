@@ -55,7 +55,7 @@ def run(pytester: pytest.Pytester, tests: str, *options: str, ini: str = "") -> 
 def complaints(result: pytest.RunResult) -> list[str]:
     """Return what was said of each test that left something behind."""
     head = "the test leaves behind: "
-    return [line.partition(head)[2] for line in result.outlines if line.startswith(head)]
+    return [line.partition(head)[2].partition("; stop it in")[0] for line in result.outlines if line.startswith(head)]
 
 
 # -- the fixtures, used here as a user's test would
