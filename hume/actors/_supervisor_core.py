@@ -163,10 +163,11 @@ class SupervisorCore(GenServer):
         allowed = backoff is not None or self._history.add(self.clock.monotonic())
         delay = 0.0 if backoff is None else backoff.delay(child.attempt, type(self).random)
         about = {"supervisor": self.actor_ref, "child_id": child.spec.id, "reason": reason}
+        why = repr(reason) if isinstance(reason, BaseException) else reason  # of a start that failed
         if not allowed:
             noted = self._log_fields(child=child.spec.id, reason=reason, restarts=child.restarts)
             words = "%s gives up on child %r (%s) after %d restarts"
-            _log.error(words, self, child.spec.id, reason, child.restarts, extra=noted)
+            _log.error(words, self, child.spec.id, why, child.restarts, extra=noted)
             telemetry.execute(("hume", "supervisor", "give_up"), {"restarts": child.restarts}, about)
             raise Stop(SHUTDOWN)
         child.attempt += 1
@@ -175,7 +176,7 @@ class SupervisorCore(GenServer):
         when = f"in {delay:.2g} s" if delay > 0 else "now"
         noted = self._log_fields(child=child.spec.id, reason=reason, restarts=child.restarts, delay=delay)
         words = "%s restarts child %r %s (%s), restart %d"
-        _log.log(level, words, self, child.spec.id, when, reason, child.restarts, extra=noted)
+        _log.log(level, words, self, child.spec.id, when, why, child.restarts, extra=noted)
         telemetry.execute(("hume", "supervisor", "restart"), {"restarts": child.restarts, "delay": delay}, about)
         self._clear(child)
         child.turn("restarting")

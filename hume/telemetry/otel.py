@@ -17,6 +17,9 @@ What joins them is W3C's trace context, ``traceparent`` and ``tracestate`` in th
 in another process, too, when the store is a file. Metadata that is given to `publish` wins. An event without a trace
 context is handled without a span: it was published while nobody traced, or to a store that takes no metadata.
 
+A publish costs some 30 microseconds more, and the handling of an event some 50, so a rebuild of a long stream takes
+longer; and it may send many spans: give the SDK a sampler.
+
 **Metrics**:
 
 =====================================  =========  =========  ==================================================
