@@ -11,6 +11,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pykka
 import pytest
 
 import hume
@@ -434,6 +435,45 @@ def test_what_is_no_codec_is_refused(new: Stores) -> None:
     bad: Any = 3
     with pytest.raises(TypeError, match="codec must be an object with encode and decode"):
         hume.export_events(new("memory"), io.BytesIO(), codec=bad)
+
+
+class Remote(pykka.ThreadingActor):
+    """A store that is an actor of somebody's own, and lets nobody run its methods elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[Event] = []
+
+    def append(self, stream: str, payloads: Any, expect_seq: int | None = None) -> int:
+        raise NotImplementedError
+
+    def events(self, stream: str, after: int = 0, limit: int | None = None) -> list[Event]:
+        return [event for event in self.log if event.stream == stream][after:][:limit]
+
+    def last_seq(self, stream: str) -> int:
+        return len(self.events(stream))
+
+    def all_events(self, after: int = 0, limit: int | None = None) -> list[Event]:
+        return self.log[after:][:limit]
+
+    def last_position(self) -> int:
+        return len(self.log)
+
+    def restore(self, events: list[Event]) -> int:
+        for one in events:
+            position = len(self.log) + 1
+            self.log.append(Event(one.seq, one.payload, one.stream, one.id, one.recorded_at, one.metadata, position))
+        return len(events)
+
+
+def test_a_store_may_be_an_actor_of_somebody_s_own(new: Stores, file: Path) -> None:
+    there, here = new("memory"), Remote.start()
+    fill(there)
+    hume.export_events(there, file)
+    assert hume.import_events(file, here) == 6
+    again = io.BytesIO()
+    assert hume.export_events(here.proxy(), again) == 6
+    assert again.getvalue() == file.read_bytes()
 
 
 @pytest.mark.parametrize("bad", [3, None, object()])

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _METHODS: Final = ("append", "events", "last_seq")
+_MORE_METHODS: Final = ("append_many", "all_events", "last_position", "streams", "restore")
 
 
 @runtime_checkable
@@ -191,6 +192,13 @@ class _ActorStore:
 
     def last_seq(self, stream: Hashable) -> int:
         return cast("int", self._proxy.last_seq(stream).get())
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a method of the whole contract, if the actor has it."""
+        if name not in _MORE_METHODS:
+            raise AttributeError(name)
+        method = getattr(self._proxy, name)
+        return lambda *args, **more: method(*args, **more).get()
 
 
 def resolve(store: Any) -> EventStore:
