@@ -84,10 +84,9 @@ class Leaks:
 
 
 def _application_in_use() -> bool:
-    """Tell whether actors are linked to the application, or tables are its own or its heir's."""
+    """Tell whether actors are linked to the application, or tables its own; its heir's are what dead actors left."""
     root, heir = _registry.find(Application), _registry.find(HeirActor)
-    linked = [] if root is None else [mailbox for mailbox in root.links if mailbox is not heir]
-    return bool(linked) or any(mailbox._tables for mailbox in (root, heir) if mailbox is not None)
+    return root is not None and (any(mailbox is not heir for mailbox in root.links) or bool(root._tables))
 
 
 def _rest() -> dict[str, list[Hashable]]:

@@ -6,6 +6,7 @@ import functools
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from hume import testing
 from hume.actors import ChildSpec, GenServer, Ignore, Stop, Supervisor, kill, stop
 from tests.helpers import LIMIT, Gate, ManualClock, eventually, gone, in_thread, waiting
 
@@ -98,7 +99,7 @@ def refuse(error: BaseException) -> Callable[[Any], None]:
 
 def crash(ref: pykka.ActorRef[Any]) -> None:
     """Make a worker crash, and wait until its supervisor has been told."""
-    end(ref, Boom("told to"))
+    testing.crash(ref, Boom("told to"), timeout=LIMIT)
 
 
 def end(ref: pykka.ActorRef[Any], reason: Any) -> None:

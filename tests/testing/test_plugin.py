@@ -193,6 +193,9 @@ roots = set()
 
 def test_before():
     roots.add(application())
+    store = hume.EventStoreActor.start_link()
+    hume.publish(store, "s", "what its heir has for the next one")
+    hume.stop(store)
 
 @pytest.mark.parametrize("number", range(3))
 def test_fresh(hume_app, event_store, number):
