@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from _thread import allocate_lock
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from hume import telemetry
 from hume._bus import Hint
 from hume._replay import Fold
+from hume.actors import _threads
 from hume.actors._calls import wait_for
 from hume.actors._isolate import isolated
 from hume.actors._mailbox import Reply, current
@@ -127,8 +126,8 @@ class View(Fold):
     ) -> None:
         super().__init__(0, None, feed.cursor)
         self.mailbox, self.projection, self.feed, self.store, self.copier = mailbox, projection, feed, store, copier
-        self.busy = allocate_lock()
-        self._turnstile = allocate_lock()
+        self.busy = _threads.allocate_lock()
+        self._turnstile = _threads.allocate_lock()
         self.arrivals: deque[tuple[int, Reply]] = deque()  # who waits for which number, and has not been seen
         self.applied = self.errors = 0
         self.snapshot_seq: int | None = None
@@ -226,7 +225,7 @@ class View(Fold):
 
     def _wait_for_a_gap(self, timeout: float | None) -> None:
         limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
-        deadline = time.monotonic() + limit
+        deadline = _threads.monotonic() + limit
         me = current()
         if me is not None:
             wait_for(me, self.mailbox, _Gap(self))  # two whose handlers read each other would wait for ever
@@ -251,10 +250,10 @@ class View(Fold):
 
     def _take(self, lock: LockType, deadline: float) -> bool:
         """Take a lock in time. A killed projection's thread may hold it for ever, so its death is looked for."""
-        while not lock.acquire(timeout=max(0.0, min(_GLANCE, deadline - time.monotonic()))):
+        while not lock.acquire(timeout=max(0.0, min(_GLANCE, deadline - _threads.monotonic()))):
             if not self.mailbox.alive:
                 raise self.mailbox.dead_error()
-            if time.monotonic() >= deadline:
+            if _threads.monotonic() >= deadline:
                 return False
         return True
 

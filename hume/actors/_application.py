@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pykka
@@ -13,7 +12,7 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from hume import telemetry
-from hume.actors import _registry, _table
+from hume.actors import _registry, _table, _threads
 from hume.actors._calls import wait_or_kill
 from hume.actors._child_spec import Backoff, ChildSpec
 from hume.actors._gen_server import GenServer, Stop
@@ -26,7 +25,7 @@ from hume.errors import HumeError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Application", "application", "stop_application"]
+__all__ = ["Application", "application", "stop_application", "stop_actors"]
 
 _WORKER_TIMEOUT = 5.0  # seconds for each linked actor to stop, as for a supervised worker
 _EXIT_TIMEOUT = 10.0  # seconds for everything, at interpreter exit
@@ -119,7 +118,7 @@ def stop_application(timeout: float | None = 10.0) -> None:
     root = _root
     if root is not None:
         mailbox: Mailbox = root.actor_inbox  # type: ignore[assignment]  # a GenServer's inbox is a Mailbox
-        _stop_or_kill(mailbox, _StopBy(None if timeout is None else time.monotonic() + _SHARE * timeout), timeout)
+        _stop_or_kill(mailbox, _StopBy(None if timeout is None else _threads.monotonic() + _SHARE * timeout), timeout)
         heir = _registry.find(HeirActor)
         if heir is not None and heir.parent is mailbox:
             heir.kill()  # the root was killed before it came to its heir
@@ -136,20 +135,22 @@ def _patience(mailbox: Mailbox, deadline: float | None) -> float | None:
     has_others = getattr(mailbox.ref.actor_class, "child_type", None) == "supervisor"
     if deadline is None:
         return None if has_others else _WORKER_TIMEOUT
-    left = max(0.0, deadline - time.monotonic())
+    left = max(0.0, deadline - _threads.monotonic())
     return left * _SHARE if has_others else min(_WORKER_TIMEOUT, left / 2)
 
 
 def _stop_everything() -> None:
-    """At interpreter exit: stop first the actors that nobody is linked to, then the application; at most 10 s in all.
-
-    Actors' threads are daemons, so they still run now; without this they would vanish in the middle of their work.
-    """
+    """At interpreter exit: actors' threads are daemons, so they would vanish in the middle of their work."""
     global _exiting  # noqa: PLW0603 - said once
     _exiting = True
-    deadline = time.monotonic() + _EXIT_TIMEOUT
+    stop_actors()
+
+
+def stop_actors() -> None:
+    """Stop first the actors that nobody is linked to, then the application; at most 10 s in all."""
+    deadline = _threads.monotonic() + _EXIT_TIMEOUT
     _stop_in_turn((mailbox for mailbox in _latest_first() if mailbox.parent is None), deadline)
-    stop_application(_SHARE * max(0.0, deadline - time.monotonic()))
+    stop_application(_SHARE * max(0.0, deadline - _threads.monotonic()))
     _stop_in_turn(_latest_first(), deadline)  # who is left: its parent ended without it, or was killed
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pykka
 from pykka._envelope import Envelope
 
+from hume.actors import _threads
 from hume.actors._mailbox import Mailbox, Reply, StopRequest, current
 from hume.actors._registry import Server, any_mailbox_of, check_timeout, mailbox_of
 from hume.actors._signals import KILLED, NORMAL
@@ -203,13 +203,13 @@ def stop(server: Server, reason: object = NORMAL, timeout: float | None = 5.0) -
 
 def wait_gone(mailbox: Mailbox, timeout: float | None) -> bool:
     """Wait until an actor is down and its thread has left; return `False` when it is not down in time."""
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else _threads.monotonic() + timeout
     if not mailbox.wait(timeout):
         return False
     thread = mailbox.thread
     if thread is not None and thread is not threading.current_thread() and mailbox.reason != KILLED:
         # the thread announced the death itself, as the last thing that it does (a killed one may be anywhere)
-        thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        thread.join(None if deadline is None else max(0.0, deadline - _threads.monotonic()))
     return True
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 import pykka
 
-from hume.actors import _signals
+from hume.actors import _signals, _threads
 from hume.actors._calls import refuse_call_of, wait_or_kill
 from hume.actors._child_spec import BRUTAL_KILL, ActorClass, ChildSpec, ChildType
 from hume.actors._mailbox import Mailbox
@@ -169,9 +168,9 @@ def bury(dead: Mailbox) -> None:
     """
     mailboxes = [ref.actor_inbox for ref in pykka.ActorRegistry.get_all()]
     orphans = [mailbox for mailbox in mailboxes if isinstance(mailbox, Mailbox) and _descends(mailbox, dead)]
-    deadline = time.monotonic() + _ORPHANS_TIMEOUT
+    deadline = _threads.monotonic() + _ORPHANS_TIMEOUT
     for orphan in orphans:
-        wait_or_kill(orphan, max(0.0, deadline - time.monotonic()))
+        wait_or_kill(orphan, max(0.0, deadline - _threads.monotonic()))
 
 
 def _descends(mailbox: Mailbox, ancestor: Mailbox) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, cast
 
 import pykka
 
+from hume.actors import _threads
 from hume.actors._child import Child, ChildCounts, ChildInfo, spec_of
 from hume.actors._child_spec import ChildSpec, check_known, is_count, one_of
 from hume.actors._supervisor_core import SupervisorCore, ask
@@ -64,11 +64,11 @@ class DynamicSupervisor(SupervisorCore):
         """Stop all children, together."""
         me = self.actor_inbox
         asked = [(child, child.ask_to_stop(me)) for child in self._children.values()]
-        began = time.monotonic()
+        began = _threads.monotonic()
         for child, mailbox in asked:
             if mailbox is not None:
                 limit = child.spec.shutdown
-                passed = time.monotonic() - began
+                passed = _threads.monotonic() - began
                 child.await_stop(me, mailbox, max(0.0, limit - passed) if isinstance(limit, int | float) else limit)
 
     def _restart(self, child: Child) -> None:

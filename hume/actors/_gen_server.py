@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import itertools
 import logging
-import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast
 
@@ -13,7 +12,7 @@ import pykka
 from pykka._envelope import Envelope
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
-from hume.actors import _calls, _signals
+from hume.actors import _calls, _signals, _threads
 from hume.actors._child_spec import ChildSpec, ChildType
 from hume.actors._clock import SYSTEM_CLOCK, Clock
 from hume.actors._mailbox import WAKE, Mailbox, NextTimer, Reply, StopRequest, Timer, current, set_current
@@ -314,8 +313,7 @@ class GenServer(pykka.ThreadingActor):
 
     def _start_actor_loop(self) -> None:
         name = f"{type(self).__name__}-{next(_thread_numbers)}"
-        self.actor_inbox.thread = threading.Thread(target=self._actor_loop, name=name, daemon=self.use_daemon_thread)
-        self.actor_inbox.thread.start()
+        _threads.start(self.actor_inbox, self._actor_loop, name, daemon=self.use_daemon_thread)
 
     # -- the server's life, in its own thread
 
@@ -394,7 +392,7 @@ class GenServer(pykka.ThreadingActor):
     def _serve(self, mailbox: Mailbox) -> None:  # noqa: C901 - the one loop: a call more a message would cost each
         """Handle messages until a `Stop` or another exception ends it, or, by returning, a kill."""
         handlers = self._handlers
-        get, signals, continues = mailbox.get, mailbox.signals, self._continues
+        get, signals, continues = _threads.receiver(mailbox, mailbox.get), mailbox.signals, self._continues
         message: Any = None
         try:
             while True:

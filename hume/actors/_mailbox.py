@@ -20,6 +20,7 @@ import pykka
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
+from hume.actors import _threads
 from hume.actors._clock import SYSTEM_CLOCK, Clock
 from hume.actors._signals import FORKED, KILLED, NOPROC, Crash, Down, ExitSignal, monitor_ids
 from hume.errors import ActorDead, CallingSelf
@@ -67,7 +68,7 @@ class Reply(pykka.Future[Any]):
     mailbox: Mailbox | None = None  # where it is pending; written by the caller before it sends
 
     def __init__(self) -> None:  # not super().__init__(): the defaults above serve until somebody sets a hook
-        self._latch = latch = allocate_lock()
+        self._latch = latch = _threads.allocate_lock()
         latch.acquire()
         # Not the instance's own __dict__: CPython 3.11 makes that when it is first asked for, and two threads that ask
         # at once, with a garbage collection in between, make two of it on the same memory.
@@ -386,7 +387,7 @@ class Mailbox:
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until the actor is dead and its death announced; return `False` when *timeout* seconds pass before."""
-        latch = allocate_lock()
+        latch = _threads.allocate_lock()
         latch.acquire()
         number = self.monitor(lambda _down: latch.release())
         if latch.acquire(timeout=-1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)):

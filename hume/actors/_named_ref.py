@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import pykka
 
+from hume.actors import _threads
 from hume.actors._calls import await_start
 from hume.actors._mailbox import Reply
 from hume.actors._registry import check_name, check_timeout, find, forget_callback, when_claimed
@@ -82,7 +82,7 @@ class NamedRef(pykka.ActorRef[Any]):
             Timeout: nobody has, after *timeout* seconds (`None`: no limit).
         """
         check_timeout(timeout)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else _threads.monotonic() + timeout
         while True:
             taken = Reply()
             if when_claimed(self.name, taken.set):
@@ -132,7 +132,7 @@ class NamedRef(pykka.ActorRef[Any]):
 
 
 def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
+    return None if deadline is None else max(0.0, deadline - _threads.monotonic())
 
 
 def ref(name: Hashable) -> NamedRef:

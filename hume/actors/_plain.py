@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pykka
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
-from hume.actors import _signals
+from hume.actors import _signals, _threads
 from hume.actors._mailbox import WAKE, Mailbox, Reply, current, set_current
 from hume.actors._registry import acting
 from hume.actors._signals import KILLED, NORMAL, ExitSignal, crash_of
@@ -32,7 +31,7 @@ class _PlainMailbox(Mailbox):
 
     def get(self) -> Envelope[Any]:
         while True:
-            envelope = super().get()
+            envelope = _threads.receiver(self, super().get)()
             message = envelope.message
             is_signal = isinstance(message, ExitSignal)
             if not self.alive:
@@ -60,6 +59,9 @@ class _Watched(pykka.ThreadingActor):
     def _create_future() -> Reply:
         return Reply()
 
+    def _start_actor_loop(self) -> None:
+        _threads.start(self.actor_inbox, self._actor_loop, type(self).__name__, daemon=self.use_daemon_thread)
+
     def _handle_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self.actor_inbox.failure = exception_value
         super()._handle_failure(exception_type, exception_value, traceback)
@@ -82,7 +84,6 @@ class _Watched(pykka.ThreadingActor):
 
     def _actor_loop(self) -> None:
         mailbox = self.actor_inbox
-        mailbox.thread = threading.current_thread()
         set_current(mailbox)
         try:
             super()._actor_loop()
