@@ -11,6 +11,7 @@ from hume._requests import Query, TakeSnapshot
 from hume._snapshot import Snapshot
 from hume._view import Status, View, departed
 from hume.actors._calls import await_start, call_mailbox
+from hume.actors._gen_server import GenServer
 from hume.actors._mailbox import Mailbox, current
 from hume.actors._named_ref import NamedRef
 from hume.actors._registry import Server, any_mailbox_of, check_timeout, mailbox_of
@@ -88,7 +89,12 @@ def start_link(cls: type[P], **options: Unpack[StartOptions]) -> pykka.ActorRef[
 def _projection_class(cls: type[P]) -> type[P]:
     cls = get_origin(cls) or cls  # of a generic one, such as Latest[int]
     if not (isinstance(cls, type) and issubclass(cls, Projection)):
-        msg = f"expected a subclass of hume.Projection, not {cls!r}"
+        way_out = ""
+        if isinstance(cls, Projection):
+            way_out = "; give the class itself, and the actor will be made"
+        elif isinstance(cls, type) and issubclass(cls, GenServer):
+            way_out = f"; a server is started with {cls.__name__}.start_link"
+        msg = f"expected a subclass of hume.Projection, not {cls!r}{way_out}"
         raise TypeError(msg)
     return cls
 
@@ -270,7 +276,7 @@ def _view(mailbox: Mailbox, timeout: float | None = 5.0) -> View:
         await_start(mailbox, timeout)
     view = mailbox.face
     if not isinstance(view, View):
-        msg = f"{mailbox} is no projection"
+        msg = f"{mailbox} is no projection, and has no state to be read"
         raise TypeError(msg)
     return view
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Required, TypedDict, TypeVar
 
 from hume._snapshot import SnapshotStore
 from hume.actors._child_spec import check_known, is_seconds
+from hume.actors._registry import in_seconds
 from hume.errors import UnknownEvent
 from hume.telemetry._log_fields import fields
 
@@ -47,10 +48,12 @@ class Options:
             msg = f"snapshot_every must be a whole number of events, at least 1, or None, not {every!r}"
             raise ValueError(msg)
         if self.snapshot_after is not None and not _is_period(self.snapshot_after):
-            msg = f"snapshot_after must be a number of seconds greater than 0, or None, not {self.snapshot_after!r}"
+            given = f"{self.snapshot_after!r}{in_seconds(self.snapshot_after)}"
+            msg = f"snapshot_after must be a number of seconds greater than 0, or None, not {given}"
             raise ValueError(msg)
         if not _is_period(self.catch_up_after):
-            msg = f"catch_up_after must be a number of seconds greater than 0, not {self.catch_up_after!r}"
+            given = f"{self.catch_up_after!r}{in_seconds(self.catch_up_after)}"
+            msg = f"catch_up_after must be a number of seconds greater than 0, not {given}"
             raise ValueError(msg)
         if not isinstance(self.strict, bool):
             msg = f"strict must be a bool, not {self.strict!r}"
@@ -58,7 +61,9 @@ class Options:
         if self.copy_state is not None and not callable(self.copy_state):
             msg = f"copy_state must be a function that copies a state, or None, not {self.copy_state!r}"
             raise TypeError(msg)
-        if self.snapshots is not None and not isinstance(self.snapshots, SnapshotStore):
+        if self.snapshots is not None and (
+            isinstance(self.snapshots, type) or not isinstance(self.snapshots, SnapshotStore)
+        ):
             msg = (
                 f"snapshots must be an object with last_snapshot and persist_snapshot, or None, not {self.snapshots!r}"
             )
@@ -130,7 +135,8 @@ def handles(*event_types: type) -> Callable[[F], F]:
                 return state + event.amount
     """
     if not event_types or not all(isinstance(kind, type) for kind in event_types):
-        msg = f"handles needs one or more event types, as @handles(Deposited), not {event_types!r}"
+        given = ", ".join(map(repr, event_types)) or "none"
+        msg = f"handles needs one or more event types, as @handles(Deposited) or @handles(Deposited, Paid), not {given}"
         raise TypeError(msg)
 
     def mark(method: F) -> F:
@@ -195,10 +201,12 @@ class Clauses:
             UnknownEvent: the projection is strict.
         """
         clauses = [kind.__name__ for kind, clause in self._by_type.items() if clause is not None]
-        if not clauses or self._by_type.get(type(event.payload)) is not None:
-            hint = ": the handler returned None; return the new state, also when it was changed in place"
-        else:
+        clause = self._by_type.get(type(event.payload))
+        if clauses and clause is None:
             hint = f": there are clauses for {', '.join(clauses)}"
+        else:
+            name = getattr(clause, "__name__", "handle_recorded" if self.whole else "handle_event")
+            hint = f": {name} returned None; return the new state, also when it was changed in place"
         if self._strict:
             raise UnknownEvent(self._owner, event.payload, hint)
         about = fields(server=self._server, stream=event.stream, seq=event.seq)
@@ -219,4 +227,7 @@ def _skipping(handle_event: Callable[[Any, Any], Any]) -> Callable[[Any, Any], A
 
 def bare(cls: type[T]) -> T:
     """Return an instance that is no actor, for the callbacks that are pure: it has no thread and no attributes."""
+    if not hasattr(cls, "__hume_options__") or not isinstance(cls, type):
+        msg = f"expected a subclass of hume.Projection, not {cls!r}"
+        raise TypeError(msg)
     return object.__new__(cls)

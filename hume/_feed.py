@@ -108,5 +108,9 @@ def feed_of(stream: Any) -> Feed:
             msg = "stream=[] selects nothing; give one stream or more, prefix(...) or ALL"
             raise ValueError(msg)
         return SelectorFeed(select(stream, None))
-    check_stream(stream)
+    try:
+        check_stream(stream)
+    except TypeError as error:
+        msg = f"{error}; for several give a list of names, prefix(...) or ALL"
+        raise TypeError(msg) from None
     return StreamFeed(stream)

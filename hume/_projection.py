@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import inspect
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeVar, Unpack
 
-from hume._behaviour import handlers_of, merge
+from hume._behaviour import bare, handlers_of, merge
 from hume._feed import feed_of
 from hume._projection_core import ProjectionCore, Settings
 from hume.actors._child_spec import Backoff, ChildSpec
+from hume.actors._gen_server import refuse_lazy
 from hume.actors._mailbox import current
 from hume.actors._registry import acting, claim
 from hume.actors._signals import NORMAL
@@ -84,9 +87,43 @@ class Projection(ProjectionCore[State]):
         cls.__hume_options__ = merge(cls.__hume_options__, options)
         cls.__hume_handlers__ = handlers_of(cls)
         cls.__hume_recorded__ = cls.handle_recorded is not Projection.handle_recorded
-        ways = (bool(cls.__hume_handlers__), cls.handle_event is not Projection.handle_event, cls.__hume_recorded__)
-        if sum(ways) > 1:
-            msg = f"{cls.__name__} must have one of handle_event, handle_recorded and @handles methods"
+        ways = cls._ways()
+        if len(ways) > 1:
+            msg = (
+                f"{cls.__name__} must have one of handle_event, handle_recorded and @handles methods; "
+                f"it has, or inherits, {' and '.join(ways)}"
+            )
+            raise TypeError(msg)
+        refuse_lazy(cls, ("init_state", "handle_event", "handle_recorded", *cls.__hume_handlers__.values()))
+        cls._refuse_setup()
+
+    @classmethod
+    def _ways(cls) -> list[str]:
+        """Return in which of the three ways it handles events."""
+        ways = {
+            "handle_event": cls.handle_event is not Projection.handle_event,
+            "handle_recorded": cls.handle_recorded is not Projection.handle_recorded,
+            "@handles methods": bool(cls.__hume_handlers__),
+        }
+        return [way for way, is_used in ways.items() if is_used]
+
+    @classmethod
+    def _refuse_setup(cls) -> None:
+        """Refuse what takes the place of a server's own set-up, which restores a projection."""
+        name = "init" if cls.init is not Projection.init else "__init__"
+        if name == "__init__":
+            with suppress(TypeError):
+                inspect.signature(cls.__init__).bind(None, None)  # itself, and the settings
+                return
+        msg = f"{cls.__name__}.{name} can't set a projection up: do that in on_init(self, projection)"
+        raise TypeError(msg)
+
+    @classmethod
+    def _check_complete(cls) -> None:
+        if cls.init_state is Projection.init_state:
+            cls.init_state(bare(cls), None)  # which says what it must be
+        if not cls._ways():
+            msg = f"{cls.__name__} handles no event: it must have handle_event, handle_recorded or @handles methods"
             raise TypeError(msg)
 
     # -- starting
@@ -147,11 +184,12 @@ class Projection(ProjectionCore[State]):
         if merged.store is None:
             msg = f"{cls.__name__} needs a store: give store= in its class line or at the start"
             raise TypeError(msg)
+        cls._check_complete()
         return Settings(feed, projection, merged)
 
     def _claim_names(self, name: Hashable) -> None:
         settings: Settings = self._init_arguments[0][0]
-        claim(_Identity(settings.projection), self.actor_inbox, f"projection {settings.projection!r}")
+        claim(_Identity(settings.projection), self.actor_inbox, f"projection {settings.projection!r}", "projection")
         try:
             super()._claim_names(name)
         except BaseException:

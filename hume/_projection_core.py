@@ -8,7 +8,7 @@ import logging
 import time
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Never, TypeVar, cast
 
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
@@ -109,6 +109,11 @@ class ProjectionCore(GenServer, Generic[State]):
         """The state, for methods of your own in the actor; in a handler it is the argument that counts."""
         state: State = self._view.state
         return state
+
+    @state.setter
+    def state(self, state: Never) -> None:
+        msg = "a projection's state can't be assigned: handlers return the new one, and anybody else publishes an event"
+        raise AttributeError(msg)
 
     # -- its life; all that follows runs in the actor's thread
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Iterable
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -16,7 +17,7 @@ from hume.stores._event import PAYLOAD, SEQ, Event, as_event, unshared
 from hume.stores._page import EventPage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from hume._projection import Projection
     from hume.stores._page import Page
@@ -135,12 +136,23 @@ def replay(
 def _fold(
     cls: type[Projection[S]], snapshot: Snapshot[S] | None, items: Iterable[Any], *, strict: bool
 ) -> tuple[Snapshot[S], int]:
+    if not isinstance(snapshot, Snapshot | None):
+        msg = f"snapshot must be a Snapshot, or None to begin with init_state, not {snapshot!r}"
+        raise TypeError(msg)
+    if not isinstance(items, Iterable):
+        msg = f"events must be several, such as a list of them, not {items!r}; evolve takes one"
+        raise TypeError(msg)
     instance = bare(cls)
     if snapshot is None:
         snapshot = Snapshot(0, instance.init_state(None))
     events = in_order(items, snapshot.seq)
     fold = Fold(snapshot.seq, isolated(snapshot.state, cls.__hume_options__.copy_state))
-    apply(fold, Clauses(instance, cls.__hume_handlers__, strict=strict), EventPage(events))
+    try:
+        apply(fold, Clauses(instance, cls.__hume_handlers__, strict=strict), EventPage(events))
+    except AttributeError as error:
+        if error.obj is instance:
+            error.add_note("a pure fold runs no actor: there are the class's attributes, and none that on_init sets")
+        raise
     return dataclasses.replace(snapshot, seq=events[-1].seq if events else snapshot.seq, state=fold.state), len(events)
 
 

@@ -279,10 +279,10 @@ class DecodeError(CodecError):
 class InvalidStore(HumeError):
     """The object is no event store. ``missing`` names the methods it lacks."""
 
-    def __init__(self, store: object, missing: tuple[str, ...]) -> None:
+    def __init__(self, store: object, missing: tuple[str, ...], why: str = "") -> None:
         self.missing = missing
-        lacks = f"it lacks {', '.join(missing)}"
-        if not {"append", "events", "last_seq"}.intersection(missing):
+        lacks = why or f"it lacks {', '.join(missing)}"
+        if missing and not {"append", "events", "last_seq"}.intersection(missing):
             super().__init__(f"{store!r} is an event store that can't do that: {lacks}; see hume.stores.FullEventStore")
             return
         super().__init__(

@@ -113,7 +113,7 @@ class Reply(pykka.Future[Any]):
         if self._get_hook is not None:
             return super().get(timeout=timeout)
         mailbox = self.mailbox
-        if mailbox is not None and mailbox is current():
+        if mailbox is not None and mailbox is _current.mailbox:
             self._refuse(mailbox)
         latch = self._latch
         # (by position: parsing the keyword would cost as much as the rest of the call)

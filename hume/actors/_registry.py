@@ -86,6 +86,8 @@ def unknown(what: str, name: object) -> ActorDead:
     """Return the error for a name that nobody has; it says what may have been meant."""
     if isinstance(name, type) and issubclass(name, pykka.Actor):
         way_out = f"start it first, with {name.__name__}.start_link, or give the ref or the name of one that runs"
+    elif isinstance(name, type):
+        way_out = f"it is a class: give an instance, {name.__name__}(...), unless it is a name"
     elif name is None:
         way_out = "whereis returns None for a name that nobody has"
     else:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hume.actors._mailbox import Mailbox
 
-__all__ = ["EXISTS", "Batch", "check_count", "check_expect_seq", "check_payload", "check_stream"]
+__all__ = ["EXISTS", "Batch", "SeveralStreams", "check_count", "check_expect_seq", "check_payload", "check_stream"]
 
 
 class Exists:
@@ -34,10 +34,21 @@ EXISTS: Final = Exists()
 """For ``expect_seq``: the stream has events, however many."""
 
 
+class SeveralStreams:
+    """What stands for several streams, and so is the name of none."""
+
+    __slots__ = ()
+
+
 def check_stream(stream: Hashable) -> None:
     """Refuse what can't name a stream."""
     if stream is None:
         msg = "a stream must have a name, not None"
+        raise TypeError(msg)
+    if type(stream) is str:
+        return
+    if isinstance(stream, SeveralStreams) or hasattr(stream, "__next__"):
+        msg = f"a stream is one hashable name, not {stream!r}"
         raise TypeError(msg)
     try:
         hash(stream)
@@ -71,7 +82,7 @@ def check_count(name: str, value: object) -> None:
 def check_payload(payload: object) -> None:
     """Refuse what can't be an event."""
     if payload is None:
-        msg = "a payload must not be None"
+        msg = "a payload must not be None; give the event, such as a tuple or a dataclass"
         raise ValueError(msg)
 
 
@@ -121,13 +132,14 @@ class Batch:
         try:
             return isolated(payload)
         except Exception as error:
-            msg = f"payload {payload!r} can't be copied ({error}), and a log must not share what can be changed"
+            why = error.__cause__ or error
+            msg = f"payload {payload!r} can't be copied ({why}): give data, as a log must not share what can be changed"
             raise TypeError(msg) from error
 
 
 def _several(payloads: object) -> Iterable[Any]:
     if isinstance(payloads, str | bytes | Mapping) or not isinstance(payloads, Iterable):
-        msg = f"payloads must be several payloads, such as a list of them, not {payloads!r}"
+        msg = f"payloads must be several payloads, such as a list of them, not {payloads!r}; publish takes one"
         raise TypeError(msg)
     return payloads
 

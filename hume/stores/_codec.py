@@ -90,8 +90,8 @@ class Codec(Protocol):
 
 def check_codec(codec: object) -> None:
     """Refuse what is no codec."""
-    if not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
-        msg = f"codec must be an object with encode and decode, or None, not {codec!r}"
+    if isinstance(codec, type) or not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
+        msg = f"codec must be an object with encode and decode, such as JSONCodec(), or None, not {codec!r}"
         raise TypeError(msg)
 
 

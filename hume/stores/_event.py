@@ -146,7 +146,7 @@ def as_event(item: object) -> Event:
     """
     if isinstance(item, Event):
         return item
-    if isinstance(item, tuple) and len(item) == 2:  # noqa: PLR2004 - a pair
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], int):  # noqa: PLR2004 - a pair
         return Event(*item)
-    msg = f"a store's events must be Event or (seq, payload), not {item!r}"
+    msg = f"events must be Event or (seq, payload), not {item!r}"
     raise TypeError(msg)

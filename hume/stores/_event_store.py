@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 import pykka
 
 from hume.actors._calls import await_start
+from hume.actors._gen_server import GenServer
 from hume.actors._isolate import is_immutable
 from hume.actors._mailbox import Mailbox
-from hume.actors._registry import find
+from hume.actors._registry import find, unknown
 from hume.errors import ActorDead, InvalidStore
 
 if TYPE_CHECKING:
@@ -222,11 +223,20 @@ def resolve(store: Any) -> EventStore:
             return cast("EventStore", face)
         return _of_actor(mailbox.ref, store)
     missing = _missing(store)
+    if missing or isinstance(store, type) or hasattr(store, "actor_inbox"):
+        _refuse(store, missing)
+    return cast("EventStore", store)
+
+
+def _refuse(store: object, missing: tuple[str, ...]) -> None:
+    """Refuse what is no store: all that comes here but the object of an actor that runs."""
     if _is_name(store, missing):
-        raise ActorDead(f"store {store!r}")
+        raise unknown("store", store)
     if missing:
         raise InvalidStore(store, missing)
-    return cast("EventStore", store)
+    if isinstance(store, GenServer) and store.actor_inbox.thread is None:
+        kind = type(store).__name__
+        raise InvalidStore(store, (), f"it is an actor that was not started; start it with {kind}.start_link")
 
 
 def _of_actor(ref: pykka.ActorRef[Any], store: object) -> EventStore:

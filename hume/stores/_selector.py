@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hume.stores._batch import check_stream
+from hume.stores._batch import SeveralStreams, check_stream
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -14,7 +14,7 @@ __all__ = ["ALL", "Selector", "prefix", "select"]
 
 
 @dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(SeveralStreams):
     """Several streams: these, or those whose names begin with a prefix, or all; made by `prefix`, `ALL` or a list.
 
     What follows several streams folds them in the store's global order, and counts positions.

@@ -52,6 +52,7 @@ __all__ = ["EVENTS", "EventName", "EventType", "attach", "attached", "detach", "
 
 HANDLER_FAILED: Final[EventName] = ("hume", "telemetry", "handler_failed")
 
+_OURS: Final = HANDLER_FAILED[:1]  # what the names of all of Hume's own events begin with
 _log = logging.getLogger("hume.telemetry")
 
 
@@ -81,10 +82,18 @@ def attach(
     Raises:
         TelemetryError: ``handler_id`` is attached already.
         TypeError: ``event_name`` is no tuple of strings, or ``fn`` can't be called.
+        ValueError: it begins with ``"hume"``, and is none of `EVENTS`.
     """
     if not isinstance(event_name, tuple) or not all(isinstance(part, str) for part in event_name):
         msg = f"event_name must be a tuple of strings such as ('hume', 'store', 'append'), not {event_name!r}"
         raise TypeError(msg)
+    if event_name[0:1] == _OURS and event_name not in EVENTS:
+        import difflib  # noqa: PLC0415 - needed for this message only
+
+        dotted = {".".join(name): name for name in EVENTS}
+        nearest = dotted[difflib.get_close_matches(".".join(event_name), dotted, 1, 0.0)[0]]
+        msg = f"Hume executes no event {event_name!r}; do you mean {nearest!r}? hume.telemetry.EVENTS has all"
+        raise ValueError(msg)
     if not callable(fn):
         msg = f"fn must be callable as fn(event_name, measurements, metadata, config), not {fn!r}"
         raise TypeError(msg)
