@@ -47,10 +47,6 @@ class Work(NamedTuple):
         """Return what this took more than another."""
         return Work(*(mine - its for mine, its in zip(self, other, strict=True)))
 
-    def exceeds(self, bound: Work) -> bool:
-        """Tell whether one of the figures is above its bound."""
-        return any(mine > its for mine, its in zip(self, bound, strict=True))
-
 
 class Meter:
     """Counts what Hume does in each thread that starts after it was made, and in this one while it measures.

@@ -53,16 +53,18 @@ def again(meter: Meter, work: Callable[[], object], *refs: Any) -> Work:
 
 
 def check(took: Work, bound: Work) -> None:
-    assert not took.exceeds(bound), f"it takes {took} now, and may take {bound}"
+    assert took.calls <= bound.calls, f"it takes {took.calls} calls now, and may take {bound.calls}"
+    # Of these there are so few that one less is to be noticed, too: it may be that they are no longer counted.
+    assert (took.locks, took.messages) == (bound.locks, bound.messages)
 
 
 def test_a_publish_that_nobody_follows_stays_short(meter: Meter, store: Any) -> None:
-    check(again(meter, lambda: hume.publish(STORE, "s", 1)), Work(calls=16, locks=1, messages=0))
+    check(again(meter, lambda: hume.publish(STORE, "s", 1)), Work(calls=15, locks=1, messages=0))
 
 
 def test_a_publish_and_the_catch_up_of_one_projection_stay_short(meter: Meter, store: Any) -> None:
     ref = Untimed.start_link(stream="s")
-    check(again(meter, lambda: hume.publish(STORE, "s", 1), ref), Work(calls=51, locks=3, messages=1))
+    check(again(meter, lambda: hume.publish(STORE, "s", 1), ref), Work(calls=50, locks=3, messages=1))
 
 
 def test_publishing_one_more_event_in_a_batch_stays_short(meter: Meter, store: Any) -> None:
@@ -118,7 +120,7 @@ def test_a_publish_and_the_state_that_has_it_in_it_stay_short(meter: Meter, stor
     meter.around(work, ref)
     first, second = meter.around(work, ref), meter.around(work, ref)
     assert first == second
-    check(first, Work(calls=102, locks=7, messages=2))
+    check(first, Work(calls=101, locks=7, messages=2))
 
 
 class Answer(hume.GenServer):
@@ -138,7 +140,7 @@ def file(meter: Meter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_an_append_to_a_file_stays_short(meter: Meter, file: Any) -> None:
-    check(again(meter, lambda: hume.publish(file, "s", {"amount": 1})), Work(calls=60, locks=4, messages=0))
+    check(again(meter, lambda: hume.publish(file, "s", {"amount": 1})), Work(calls=59, locks=4, messages=0))
 
 
 def test_appending_one_more_event_to_a_file_stays_short(meter: Meter, file: Any) -> None:
