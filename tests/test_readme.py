@@ -8,10 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import hume
-from hume.testing import BasicEventStoreConformance
 from tests.test_quickstart import PROGRAM
 
 ROOT = Path(__file__).parent.parent
@@ -47,15 +44,6 @@ def test_every_python_block_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "└── Supervisor 'shop', running" in done.stdout
-
-
-class TestStoreOfTheReadme(BasicEventStoreConformance):
-    @pytest.fixture
-    def store(self) -> object:
-        names: dict[str, type] = {"hume": hume}  # type: ignore[dict-item]  # the module, as the block imports it
-        (block,) = (block for block in blocks("python") if "class PickleStore" in block)
-        exec(block.split("\nstore = ")[0], names)  # noqa: S102 - the block above
-        return names["PickleStore"]()
 
 
 def test_the_commands_for_a_new_environment_are_where_ci_looks_for_them() -> None:
