@@ -19,7 +19,7 @@ from hume.errors import ActorDead, Timeout
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["Leaks"]
+__all__ = ["Leaks", "application_in_use"]
 
 _PATIENCE: Final = 10.0  # seconds in which threads must have left; only those that do not take so long
 _STOP_TIMEOUT: Final = 5.0  # seconds for each actor, as a supervisor gives
@@ -33,7 +33,7 @@ class Leaks:
     """
 
     def __init__(self) -> None:
-        self._shared = _application_in_use()
+        self._shared = application_in_use()
         if not self._shared:
             stop_application()
         self._actors = set(pykka.ActorRegistry.get_all())
@@ -83,7 +83,7 @@ class Leaks:
         return [thread for thread in new if thread.is_alive()]
 
 
-def _application_in_use() -> bool:
+def application_in_use() -> bool:
     """Tell whether actors are linked to the application, or tables its own; its heir's are what dead actors left."""
     root, heir = _registry.find(Application), _registry.find(HeirActor)
     return root is not None and (any(mailbox is not heir for mailbox in root.links) or bool(root._tables))

@@ -21,7 +21,7 @@ _FIRST_PAUSE: Final = 0.0005  # seconds
 _LONGEST_PAUSE: Final = 0.02
 
 
-def wait_until(predicate: Callable[[], T], timeout: float | None = 5.0) -> T:
+def wait_until(predicate: Callable[[], T | None], timeout: float | None = 5.0) -> T:
     """Wait until *predicate* returns something true, and return that; for what tells nobody that it has happened.
 
     It is called again and again, after pauses that grow to 20 ms. While it raises an `Exception` it counts as not true.
