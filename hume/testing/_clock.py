@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
@@ -80,7 +79,7 @@ class ManualClock:
 
         Args:
             seconds: how long.
-            timeout: seconds of real time that this may take.
+            timeout: seconds of real time for which an actor may keep it waiting.
 
         Raises:
             Timeout: an actor was busy for so long. Where one is held still on purpose, use `jump`.
@@ -92,19 +91,20 @@ class ManualClock:
         if me is not None and me.clock is self:
             msg = f"{me} would wait for itself; in an actor's own callbacks use jump()"
             raise CallingSelf(msg)
-        deadline = time.monotonic() + timeout
-        end = self._now + seconds
-        boxes, due = self._settle(self._boxes(), deadline)  # timers that are being set are set then
+        self._pass(self._now + seconds, timeout)
+
+    def _pass(self, end: float, timeout: float) -> None:
+        boxes, due = self._settle(self._boxes(), timeout)  # timers that are being set are set then
         while due <= end:
             self._reach(due)
-            boxes, due = self._settle(boxes, deadline)
+            boxes, due = self._settle(boxes, timeout)
         self._reach(end)
 
     def _reach(self, now: float) -> None:
         with self._lock:
             self._now = max(self._now, now)  # an actor may have jumped beyond it
 
-    def _settle(self, boxes: list[Mailbox], deadline: float) -> tuple[list[Mailbox], float]:
+    def _settle(self, boxes: list[Mailbox], timeout: float) -> tuple[list[Mailbox], float]:
         """Wait until all actors have handled what is due and what was sent to them; return when the next is due.
 
         Each is asked twice. One that waits for its next message takes the first question at once, and then those of its
@@ -114,7 +114,7 @@ class ManualClock:
         """
         while True:
             asked = [self._ask(mailbox) for mailbox in boxes for _ in range(2)]
-            dates = [_answer(reply, mailbox, deadline) for mailbox, reply in asked]
+            dates = [_answer(reply, mailbox, timeout) for mailbox, reply in asked]
             before, boxes = boxes, self._boxes()
             if boxes == before:
                 return boxes, min(dates, default=_NEVER)
@@ -138,16 +138,17 @@ class ManualClock:
         GenServer.clock = self._replaced.pop()
 
 
-def _answer(reply: Reply, mailbox: Mailbox, deadline: float) -> float:
+def _answer(reply: Reply, mailbox: Mailbox, timeout: float) -> float:
     """Return when an actor's next timer is due; of one that has died, never, once its links have heard of it."""
-    left = max(0.0, deadline - time.monotonic())
     try:
-        due = reply.get(timeout=left)
-    except BaseException:  # noqa: BLE001 - its error, if it crashed, whatever that is
-        if not reply.done() or not wait_gone(mailbox, left):
-            msg = f"{mailbox} is busy; where an actor is held still use jump(), which waits for nobody"
-            raise Timeout(msg) from None
-        return _NEVER
+        due = reply.get(timeout=timeout)
+    except BaseException as error:
+        if reply.done() and wait_gone(mailbox, timeout):
+            return _NEVER  # that was the error with which it crashed, whatever it is
+        if not isinstance(error, pykka.Timeout):
+            raise  # a KeyboardInterrupt
+        msg = f"{mailbox} is busy; where an actor is held still use jump(), which waits for nobody"
+        raise Timeout(msg) from None
     return _NEVER if due is None else float(due)
 
 
