@@ -145,8 +145,8 @@ def _answer(reply: Reply, mailbox: Mailbox, timeout: float) -> float:
     except BaseException as error:
         if reply.done() and wait_gone(mailbox, timeout):
             return _NEVER  # that was the error with which it crashed, whatever it is
-        if not isinstance(error, pykka.Timeout):
-            raise  # a KeyboardInterrupt
+        if not reply.done() and not isinstance(error, pykka.Timeout):
+            raise  # the test was interrupted
         msg = f"{mailbox} is busy; where an actor is held still use jump(), which waits for nobody"
         raise Timeout(msg) from None
     return _NEVER if due is None else float(due)
