@@ -13,7 +13,7 @@ import pytest
 import hume
 from hume.actors import Crash, GenServer, Supervisor, application, whereis
 from hume.testing import Gate, crash, kill, wait_until
-from tests.helpers import LIMIT, Probe, do, drained, exit_reason, gone, in_thread, next_of, waiting
+from tests.helpers import LIMIT, Probe, do, drained, exit_reason, gone, in_thread, mailbox, next_of, waiting
 from tests.samples import STORE, Shelf, Total
 
 if TYPE_CHECKING:
@@ -81,6 +81,15 @@ def test_a_projection_crashes_without_a_snapshot_and_its_store_need_not_answer()
     assert crash("total", BOOM)
     assert shelf.saved == []
     assert exit_reason(ref) == Crash(BOOM)
+
+
+def test_who_waits_for_a_projection_gets_the_error() -> None:
+    STORE.start_link()
+    ref = hume.start(Total, stream="s")
+    readers = [in_thread(hume.state, ref, at_least=99, timeout=LIMIT) for _ in range(3)]
+    wait_until(lambda: len(mailbox(ref).pending) == 3, LIMIT)
+    assert crash(ref, BOOM)
+    assert [reader.exception(LIMIT) for reader in readers] == [BOOM] * 3
 
 
 def test_a_store_crashes_and_has_its_events_when_it_is_restarted() -> None:
