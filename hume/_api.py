@@ -17,7 +17,7 @@ from hume.actors._named_ref import NamedRef
 from hume.actors._registry import Server, any_mailbox_of, check_timeout, mailbox_of
 from hume.actors._signals import NOPROC, Crash
 from hume.errors import ActorDead, CallingSelf, Timeout
-from hume.stores._batch import check_expect_seq, check_stream
+from hume.stores._batch import check_expect_seq, check_payload, check_stream, several
 from hume.stores._event_store import DirectStore, metadata_argument, resolve
 from hume.telemetry import _handlers
 
@@ -123,8 +123,7 @@ def publish(
         InvalidStore: it is no store.
     """
     if payload is None:
-        msg = "a payload must not be None"
-        raise ValueError(msg)
+        check_payload(payload)
     return _append(store, stream, (payload,), expect_seq, metadata)
 
 
@@ -137,13 +136,9 @@ def publish_many(
     metadata: Mapping[str, Any] | None = None,
 ) -> int:
     """Append several events to a stream, all or none, and return the last one's number; else as `publish`."""
-    if isinstance(payloads, str | bytes | dict) or not hasattr(payloads, "__iter__"):
-        msg = f"payloads must be several payloads, such as a list of them, not {payloads!r}"
-        raise TypeError(msg)
-    batch = list(payloads)
+    batch = list(several(payloads))
     if any(payload is None for payload in batch):
-        msg = "a payload must not be None"
-        raise ValueError(msg)
+        check_payload(None)
     return _append(store, stream, batch, expect_seq, metadata)
 
 

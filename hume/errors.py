@@ -349,4 +349,4 @@ class StaleEvent(HumeError):
     def __init__(self, seq: int, at: int) -> None:
         self.seq = seq
         self.at = at
-        super().__init__(f"event {seq} has been applied already: the snapshot is at {at}")
+        super().__init__(f"event {seq} has been applied already: the snapshot is at {at}; give what follows, in order")

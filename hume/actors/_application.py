@@ -95,7 +95,7 @@ def _start() -> pykka.ActorRef[Any]:
         if _root is not None and _root.is_alive():
             return _root
         if _exiting:
-            msg = "the interpreter is exiting: nothing is started any more"
+            msg = "the interpreter is exiting: nothing is started any more; do it before the main program ends"
             raise HumeError(msg)
         heir = _registry.find(HeirActor)
         if heir is not None:

@@ -29,7 +29,7 @@ NORMAL: Final = "normal"
 SHUTDOWN: Final = "shutdown"
 KILLED: Final = "killed"
 NOPROC: Final = "noproc"
-FORKED: Final = "lost in a fork: threads do not live on in the child process"
+FORKED: Final = "lost in a fork: threads do not live on in the child process, which has to start its own"
 
 monitor_ids: Final = itertools.count(1)  # next() on it is one C call: unique without a lock
 

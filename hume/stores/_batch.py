@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
     from hume.actors._mailbox import Mailbox
 
-__all__ = ["EXISTS", "Batch", "SeveralStreams", "check_count", "check_expect_seq", "check_payload", "check_stream"]
+__all__ = [
+    "EXISTS",
+    "Batch",
+    "SeveralStreams",
+    "check_count",
+    "check_expect_seq",
+    "check_payload",
+    "check_stream",
+    "several",
+]
 
 
 class Exists:
@@ -111,7 +120,7 @@ class Batch:
         self.expect_seq: object = expect_seq
         self.shareable: bool = True  # threads may get the very objects
         kind = type(payloads)
-        self.payloads: list[Any] = self._kept(payloads if kind is tuple or kind is list else _several(payloads))
+        self.payloads: list[Any] = self._kept(payloads if kind is tuple or kind is list else several(payloads))
         self.ids: list[UUID] | None = None if ids is None else _checked_ids(ids, len(self.payloads))
         self.metadata: dict[str, Any] | None = None if metadata is None else _checked_metadata(metadata) or None
         me = current()
@@ -137,8 +146,10 @@ class Batch:
             raise TypeError(msg) from error
 
 
-def _several(payloads: object) -> Iterable[Any]:
-    if isinstance(payloads, str | bytes | Mapping) or not isinstance(payloads, Iterable):
+def several(payloads: object) -> Iterable[Any]:
+    """Return payloads, refusing what is one: text, a mapping, a namedtuple, and what holds no others."""
+    is_one = isinstance(payloads, str | bytes | Mapping) or hasattr(payloads, "_fields")
+    if is_one or not isinstance(payloads, Iterable):
         msg = f"payloads must be several payloads, such as a list of them, not {payloads!r}; publish takes one"
         raise TypeError(msg)
     return payloads

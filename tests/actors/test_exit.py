@@ -250,7 +250,8 @@ atexit.register(late)
 atexit.register(a._stop_everything)
 Actor.start_link("linked")
 """)
-    assert lines == ["linked shutdown", "the interpreter is exiting: nothing is started any more", "None"]
+    exiting = "the interpreter is exiting: nothing is started any more; do it before the main program ends"
+    assert lines == ["linked shutdown", exiting, "None"]
 
 
 def test_plain_pykka_actors_under_a_supervisor_end_too() -> None:
