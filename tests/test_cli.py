@@ -19,8 +19,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import hume
+from hume.cli._file import FileReader
 from hume.cli._main import commands
-from hume.stores import SQLiteEventStore
+from hume.stores import JSONCodec, SQLiteEventStore
 from hume.stores._event_store import resolve
 from tests.helpers import LIMIT
 
@@ -254,6 +255,14 @@ def test_a_foreign_file_is_refused_in_one_line(content: bytes | None, tmp_path: 
     before = foreign.read_bytes()
     assert "foreign.db" in refused(hume_cli("events", foreign, "s"))
     assert foreign.read_bytes() == before
+
+
+def test_a_file_that_is_read_can_not_be_written(path: Path) -> None:
+    reader = FileReader(path, JSONCodec())
+    with closing(reader), pytest.raises(hume.StorageFailed, match="readonly"):
+        list(reader.rows("DELETE FROM events"))
+    with pytest.raises(hume.StorageFailed, match="for reading alone"):
+        hume.publish(reader, "s", 1)
 
 
 # -- appending
@@ -545,6 +554,23 @@ def test_a_broken_pipe_is_quiet(command: str, path: Path) -> None:
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 3
     assert done.stdout.splitlines()[-1] == "141"
+
+
+@pytest.mark.parametrize("command", ["streams", "events", "export", "check"])
+def test_output_that_nobody_can_read_is_quiet(command: str, path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = python(MAIN, command, str(path), capture_output=False, stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk at hand")
+@pytest.mark.parametrize("command", ["streams", "events", "export", "check"])
+def test_output_that_fails_is_an_error_of_one_line(command: str, path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = python(MAIN, command, str(path), capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, "Error: [Errno 28] No space left on device\n")
 
 
 def test_exit_codes_and_streams_of_a_real_process(path: Path) -> None:

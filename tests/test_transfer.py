@@ -201,6 +201,36 @@ def test_events_are_read_and_stored_as_the_file_goes_on(new: Stores, file: Path)
     assert face(here).last_seq("s") == 3000
 
 
+def test_a_batch_of_large_events_is_stored_before_it_takes_much_memory(new: Stores, file: Path) -> None:
+    there, here = new("memory"), new("memory")
+    face(there).append("s", ["x" * 2**20 for _ in range(9)])
+    hume.export_events(there, file)
+    stored: list[int] = []
+    with file.open() as opened:
+
+        class Watched:
+            def readline(self, size: int = -1) -> str:
+                stored.append(face(here).last_seq("s"))
+                return opened.readline(size)
+
+        hume.import_events(Watched(), here)
+    assert stored[-1] == 8
+    assert stored[5] == 4
+
+
+def test_of_a_foreign_file_little_is_read(new: Stores) -> None:
+    sizes: list[int] = []
+
+    class Endless:
+        def readline(self, size: int = -1) -> bytes:
+            sizes.append(size)
+            return b"x" * size
+
+    with pytest.raises(hume.TransferFailed, match="line 1"):
+        hume.import_events(Endless(), new("memory"))
+    assert sizes == [1000]
+
+
 def test_events_are_written_as_they_are_read(file: Path) -> None:
     written: list[str] = []
     read_ahead: list[int] = []
@@ -548,6 +578,33 @@ def test_an_export_needs_no_classes_and_an_import_does(new: Stores, file: Path) 
     assert hume.export_events(there, file) == 1
     with pytest.raises(hume.TransferFailed, match="line 2: event type 'Vanished', version 1: no class"):
         hume.import_events(file, new("sqlite"))
+
+
+def test_json_of_several_lines_is_one_line_of_a_file(new: Stores, file: Path) -> None:
+    there, here = new("sqlite"), new("sqlite")
+    face(there).append("s", [[1, 2]])
+    with face(there)._committer._writer.lend("change it") as connection:
+        connection.execute("UPDATE events SET data = CAST('[1,' || char(10) || '2]' AS BLOB)")
+    hume.export_events(there, file)
+    assert hume.import_events(file, here) == 1
+    assert facts(here) == facts(there)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_metadata_are_those_of_the_file_also_where_a_handler_imports(kind: str, new: Stores, file: Path) -> None:
+    there, here, own = new("sqlite"), new(kind), new("memory")
+    fill(there)
+    hume.export_events(there, file)
+
+    class Importer(Total, store=own):
+        def handle_event(self, payload: Any, state: int) -> int:
+            face(here).restore(list(face(there).all_events()))
+            return state + hume.import_events(file, here)
+
+    ref = hume.start(Importer, stream="s")
+    hume.publish(own, "s", "now")
+    assert hume.state(ref) == 0
+    assert facts(here) == facts(there)
 
 
 def test_bytes_that_are_damaged_in_the_store_are_not_exported(new: Stores, file: Path) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from hume.errors import DecodeError
 from hume.stores._codec import Encoded, JSONCodec
-from hume.stores._event_types import BUILTIN_NAMES, registry
+from hume.stores._event_types import BUILTIN_NAMES
 
 if TYPE_CHECKING:
     import types
@@ -32,16 +32,13 @@ class LenientCodec(JSONCodec):
         try:
             return super().decode(type_name, version, data)
         except DecodeError:
-            if not _is_unknown(type_name, version, data):
+            if not _is_of_class(type_name, data):
                 raise
             return [Encoded(type_name, version, data)]
 
 
-def _is_unknown(type_name: str, version: int, data: bytes) -> bool:
-    if type_name in BUILTIN_NAMES:
-        if b'"$object"' not in data:
-            return False
-    elif registry.class_of(type_name) or registry.seen(type_name) or registry.has_upcaster(type_name, version):
+def _is_of_class(type_name: str, data: bytes) -> bool:
+    if type_name in BUILTIN_NAMES and b'"$object"' not in data:
         return False
     try:
         msgspec.json.decode(data)
