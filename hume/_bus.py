@@ -55,14 +55,18 @@ class Hint:
         """Put a message into the mailbox, unless one is there that has not been seen."""
         if self._idle:
             try:
-                self._idle.pop()  # atomic: of several that give at once, one puts the message
+                del self._idle[0]  # atomic: of several that give at once, one puts the message
             except IndexError:
                 return
-            self._mailbox.put(self._envelope)
+            try:
+                self._mailbox.put(self._envelope)
+            except BaseException:  # a KeyboardInterrupt; it comes after calls, so not between the two `try`s
+                self._idle[:] = (True,)
+                raise
 
     def taken(self) -> None:
         """Note that the message has been seen. To be called before the log is read: what comes later is told again."""
-        self._idle.append(True)
+        self._idle[:] = (True,)
 
 
 def subscribe(stream: Hashable, hint: Hint, mailbox: Mailbox) -> None:

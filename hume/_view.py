@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from hume.errors import Timeout
 
 if TYPE_CHECKING:
     from _thread import LockType
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterator
 
     from hume._feed import Feed
     from hume.actors._mailbox import Mailbox
@@ -76,6 +77,15 @@ def departed(name: Hashable) -> Status | None:
     return _departed.get(name)
 
 
+def _waits(lock: LockType, limit: float) -> Iterator[bool]:
+    """Return what takes a lock, in a loop over it; each round tells whether the lock has been taken.
+
+    A KeyboardInterrupt comes, in the main thread, after calls. The loop makes none, so none can come between the taking
+    and a ``try`` that follows, and leave the lock taken for good: as with a ``with``, which can't give up waiting.
+    """
+    return iter(functools.partial(lock.acquire, timeout=min(_GLANCE, limit)), None)
+
+
 class _Gap(Reply):
     """The end of the event in hand, for which a reader waits: what is looked at where rings of waiting are found."""
 
@@ -98,6 +108,7 @@ class View(Fold):
     """
 
     __slots__ = (
+        "_tries",
         "_turnstile",
         "applied",
         "arrivals",
@@ -127,6 +138,7 @@ class View(Fold):
         super().__init__(0, None, feed.cursor)
         self.mailbox, self.projection, self.feed, self.store, self.copier = mailbox, projection, feed, store, copier
         self.busy = _threads.allocate_lock()
+        self._tries = _waits(self.busy, 0.0)
         self._turnstile = _threads.allocate_lock()
         self.arrivals: deque[tuple[int, Reply]] = deque()  # who waits for which number, and has not been seen
         self.applied = self.errors = 0
@@ -212,50 +224,58 @@ class View(Fold):
             ActorDead: the projection died meanwhile.
             BaseException: what a handler raised meanwhile, which ends the projection.
         """
-        if not self.busy.acquire(blocking=False):
-            self._wait_for_a_gap(timeout)
-        try:
-            if self.torn and self.last_error is not None:
-                raise self.last_error
-            if not self.mailbox.alive:
-                raise self.mailbox.dead_error()
-            return self.seq, isolated(self.state, self.copier)
-        finally:
-            self.busy.release()
+        for held in self._tries:
+            if not held:
+                break
+            try:
+                return self._copy()
+            finally:
+                self.busy.release()
+        return self._copy_in_a_gap(timeout)
 
-    def _wait_for_a_gap(self, timeout: float | None) -> None:
+    def _copy(self) -> tuple[int, Any]:
+        if self.torn and self.last_error is not None:
+            raise self.last_error
+        if not self.mailbox.alive:
+            raise self.mailbox.dead_error()
+        return self.seq, isolated(self.state, self.copier)
+
+    def _copy_in_a_gap(self, timeout: float | None) -> tuple[int, Any]:
         limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         deadline = _threads.monotonic() + limit
         me = current()
         if me is not None:
             wait_for(me, self.mailbox, _Gap(self))  # two whose handlers read each other would wait for ever
         try:
-            in_time = self._take(self._turnstile, deadline) and self._take_busy(deadline)
+            for held in _waits(self._turnstile, limit):
+                if held:
+                    break
+                self._check_wait(deadline, timeout)
+            try:
+                self.waiting = True
+                for held in _waits(self.busy, limit):
+                    if held:
+                        break
+                    self._check_wait(deadline, timeout)
+                try:
+                    return self._copy()
+                finally:
+                    self.busy.release()
+            finally:
+                self.waiting = False
+                if not self.mailbox.alive:
+                    self.waiting = True  # it died, and said so, perhaps just before the line above
+                self._turnstile.release()
         finally:
             if me is not None:
                 me.waiting_on = None
-        if not in_time:
+
+    def _check_wait(self, deadline: float, timeout: float | None) -> None:
+        if not self.mailbox.alive:
+            raise self.mailbox.dead_error()  # a killed one's thread may hold the lock for ever
+        if _threads.monotonic() >= deadline:
             msg = f"{self.mailbox} was busy with one event, or with being read, for {timeout} seconds"
             raise Timeout(msg)
-
-    def _take_busy(self, deadline: float) -> bool:
-        try:  # the main thread may be torn out of its wait by a KeyboardInterrupt
-            self.waiting = True
-            return self._take(self.busy, deadline)
-        finally:
-            self.waiting = False
-            if not self.mailbox.alive:
-                self.waiting = True  # it died, and said so, perhaps just before the line above
-            self._turnstile.release()
-
-    def _take(self, lock: LockType, deadline: float) -> bool:
-        """Take a lock in time. A killed projection's thread may hold it for ever, so its death is looked for."""
-        while not lock.acquire(timeout=max(0.0, min(_GLANCE, deadline - _threads.monotonic()))):
-            if not self.mailbox.alive:
-                raise self.mailbox.dead_error()
-            if _threads.monotonic() >= deadline:
-                return False
-        return True
 
     def status(self) -> Status:
         """Return what the projection is doing; of a dead one, what it did last."""

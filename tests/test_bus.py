@@ -46,6 +46,24 @@ def test_a_hint_given_after_the_message_was_taken_puts_another_one_before_it_non
     assert len(mailbox) == 1
 
 
+def test_a_hint_that_an_interrupt_kept_from_arriving_is_given_again() -> None:
+    interrupts = [KeyboardInterrupt(), None]
+
+    class Interrupted(Mailbox):
+        def put(self, envelope: Any) -> None:
+            if (interrupt := interrupts.pop(0)) is not None:
+                raise interrupt
+            super().put(envelope)
+
+    hint = Hint(Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        hint.give()
+    hint.give()
+    hint.give()
+    assert interrupts == []
+    assert len(hint._mailbox) == 1
+
+
 class Log:
     """What a hint is about: a number that writers raise, then give; and a reader that takes, then looks."""
 

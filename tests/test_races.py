@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import threading
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from tests.helpers import LIMIT, Gate, eventually, gone, in_thread, next_of
 from tests.samples import STORE, Collected, doing
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
     from hume.actors._mailbox import Mailbox
 
@@ -275,3 +276,33 @@ def test_a_reader_who_is_interrupted_while_he_waits_leaves_the_projection_free()
     hume.publish_many(STORE, "s", list(range(100)))
     assert hume.state(ref) == ["done", *range(100)]
     assert hume.state(ref, dirty=True) == ["done", *range(100)]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+def test_interrupts_at_any_moment_leave_a_projection_that_is_told_and_read() -> None:
+    """Ctrl-C, at a prompt or in a notebook, while the main thread reads and publishes all the time."""
+
+    def interrupt(*_: object) -> None:
+        raise Impatient
+
+    def until_interrupted(fn: Callable[[], object], delay: float) -> None:
+        with suppress(Impatient):
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            while True:
+                fn()
+
+    ref = Untimed.start(stream="s")
+    works: tuple[Callable[[], object], ...] = (
+        lambda: hume.state(ref, dirty=True),
+        lambda: hume.publish(STORE, "s", 1),
+    )
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(400):
+            until_interrupted(works[number % 2], 0.0002 + 0.000_003 * number)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    hume.publish(STORE, "s", "last")
+    assert hume.snapshot(ref, timeout=LIMIT).seq == resolve(STORE).last_seq("s")
+    hume.publish(STORE, "s", "told")
+    eventually(lambda: hume.snapshot(ref, dirty=True).seq == resolve(STORE).last_seq("s"))
