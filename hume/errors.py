@@ -164,7 +164,7 @@ class ChildNotFound(SupervisorError):
 
     def __init__(self, child_id: Hashable, known: Iterable[Hashable] = ()) -> None:
         super().__init__(child_id)
-        self.known = tuple(known)
+        self.known: tuple[Hashable, ...] = tuple(known)
         if self.known:
             more = ", ..." if len(self.known) > _SHOWN else ""
             there = ", ".join(map(repr, self.known[:_SHOWN]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 __all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock"]
 
@@ -25,8 +25,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clock."""
 
-    monotonic = staticmethod(time.monotonic)  # each a call in C: they are in every hot path
-    utcnow = staticmethod(partial(datetime.now, UTC))
+    # each a call in C: they are in every hot path
+    monotonic: ClassVar[staticmethod[[], float]] = staticmethod(time.monotonic)
+    utcnow: ClassVar[staticmethod[[], datetime]] = staticmethod(partial(datetime.now, UTC))
 
 
 SYSTEM_CLOCK: Final = SystemClock()
