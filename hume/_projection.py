@@ -30,6 +30,15 @@ __all__ = ["Projection"]
 State = TypeVar("State")
 
 _START_ONLY: Final = ("stream", "projection", "name", "timeout")
+_CALLBACKS: Final = (
+    "init_state",
+    "handle_event",
+    "handle_recorded",
+    "on_init",
+    "on_caught_up",
+    "last_snapshot",
+    "persist_snapshot",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ class Projection(ProjectionCore[State]):
                 f"it has, or inherits, {' and '.join(ways)}"
             )
             raise TypeError(msg)
-        refuse_lazy(cls, ("init_state", "handle_event", "handle_recorded", *cls.__hume_handlers__.values()))
+        refuse_lazy(cls, (*_CALLBACKS, *cls.__hume_handlers__.values()))
         cls._refuse_setup()
 
     @classmethod

@@ -229,6 +229,36 @@ def test_handle_event_beside_clauses_is_refused_also_when_one_of_them_is_inherit
             type("Bad", (base,), members)
 
 
+def test_a_projection_may_have_an_init_that_hands_on_what_it_gets() -> None:
+    class Labelled(Total):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.label = "new"
+
+    hume.EventStoreActor.start_link()
+    assert hume.start_link(Labelled, stream="s").proxy().label.get() == "new"
+
+
+LAZY = ("init_state", "handle_event", "on_init", "on_caught_up", "last_snapshot", "persist_snapshot")
+
+
+@pytest.mark.parametrize("name", LAZY)
+def test_a_callback_that_would_not_run_is_refused_in_the_class(name: str) -> None:
+    async def later(self: object, *_: object) -> None: ...
+
+    async def stream(self: object, *_: object) -> Any:
+        yield
+
+    def some(self: object, *_: object) -> Any:
+        yield
+
+    for method, says in ((later, "not async"), (stream, "not async"), (some, "not a generator")):
+        with pytest.raises(TypeError, match=rf"Bad.{name} must be a plain method.*{says}"):
+            type("Bad", (hume.Projection,), {name: method})
+        with pytest.raises(TypeError, match=rf"Bad.bark must be a plain method.*{says}"):
+            type("Bad", (hume.Projection,), {"bark": hume.handles(Dog)(method)})
+
+
 @pytest.mark.parametrize("types", [(), ("Dog",), (Dog, None), (Dog | Animal,)])
 def test_handles_takes_one_or_more_types_only(types: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError, match=r"handles needs one or more event types, as @handles\(Deposited\)"):

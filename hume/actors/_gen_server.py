@@ -108,6 +108,7 @@ class GenServer(pykka.ThreadingActor):
     trap_exit: bool = False  # whether exit signals arrive as Exit in handle_info instead of ending this server
     actor_inbox: Mailbox  # pyright: ignore[reportIncompatibleVariableOverride] - made by _create_actor_inbox below
 
+    # Final: what else a subclass called so would be found by whoever writes Subclass.call(ref, message)
     call: Final = staticmethod(_calls.call)
     cast: Final = staticmethod(_calls.cast)
     send: Final = staticmethod(_calls.send)

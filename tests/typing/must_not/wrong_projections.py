@@ -80,6 +80,11 @@ class WrongClause(hume.Projection[Stock]):
         return state
 
 
+class Assigning(Inventory):
+    def reset(self) -> None:
+        self.state = {}  # error: assignment, reportAttributeAccessIssue
+
+
 # -- starts
 
 hume.start_link(Inventory)  # error: call-arg, reportCallIssue
