@@ -171,12 +171,13 @@ class JSONCodec:
             why = f"its data don't fit: {type(error).__name__}: {error}"
             raise DecodeError(type_name, version, why) from error
 
-    def reader(self, type_name: str, version: int) -> Callable[[bytes], list[Any]]:
-        """Return what does what `decode` does, for data of one type: for a store that reads many events at once.
+    def reader(self, type_name: str, version: int) -> Callable[[bytes], Any] | None:
+        """Return what makes the payload of data of one type; `None` if it takes `decode`, as they are to be upcast.
 
-        It is not to be kept, since types change; and its errors are raw: of what it refuses, `decode` says why.
+        For a store that reads many events at once. It is not to be kept, since types change; and its errors are raw: of
+        what it refuses, `decode` says why.
         """
-        return self._tables.readers[type_name, version]
+        return self._tables.readers_of_one[type_name, version]
 
 
 def _msgspec() -> Any:

@@ -32,6 +32,7 @@ _ROOM: Final = 1000  # ways to fill the fields of one class with types; most cla
 
 _Writer = Callable[[Any], Encoded]
 _Reader = Callable[[bytes], list[Any]]
+_ReaderOfOne = Callable[[bytes], Any]
 
 # Encoded(...) takes longer, and there is one for each event
 _new: Final[Callable[[type[Encoded], tuple[str, int, bytes]], Encoded]] = tuple.__new__
@@ -53,6 +54,7 @@ class Tables:
         self._plans: dict[type, tuple[EventType, Plan]] = {}
         self.writers = Found(self._writer)
         self.readers = Found(self._reader)
+        self.readers_of_one = Found(self._reader_of_one)
         self._dump = msgspec.json.Encoder().encode
         self._load = msgspec.json.Decoder().decode
         self._decoder_of, self._invalid = msgspec.json.Decoder, msgspec.ValidationError
@@ -217,9 +219,17 @@ class Tables:
 
     def _reader(self, of: tuple[str, int]) -> _Reader:
         name, version = of
+        load, read = self._load, self.readers_of_one[of]
+        if read is None:
+            return lambda data: list(map(self._payload, registry.upcast(Stored(name, version, load(data)))))
+        return lambda data: [read(data)]
+
+    def _reader_of_one(self, of: tuple[str, int]) -> _ReaderOfOne | None:
+        """Return what makes the payload of a type's data; `None` where upcasters say how many there are."""
+        name, version = of
         load, form = self._load, self._form
         if registry.has_upcaster(name, version):
-            return lambda data: [self._payload(stored) for stored in registry.upcast(Stored(name, version, load(data)))]
+            return None
         if name not in BUILTIN_NAMES:
             plan = self._named(name, version)
             direct = plan.cls if isinstance(plan, FieldsPlan) and plan.direct else None
@@ -229,23 +239,23 @@ class Tables:
             raise Malformed(msg)
         return self._fast_reader(_PLAIN.get(name), lambda data: form.root_back(name, load(data)))
 
-    def _fast_reader(self, kind: type | None, read: Callable[[bytes], Any]) -> _Reader:
+    def _fast_reader(self, kind: type | None, read: _ReaderOfOne) -> _ReaderOfOne:
         """Return what has msgspec make a *kind* of data that have no tag, and else does as *read*."""
         try:
             typed = None if kind is None else self._decoder_of(kind).decode
         except Exception:  # noqa: BLE001 - whatever msgspec has against a class: it is only the faster way
             typed = None
         if typed is None:
-            return lambda data: [read(data)]
+            return read
         invalid = self._invalid
 
-        def read_fast(data: bytes) -> list[Any]:
+        def read_fast(data: bytes) -> Any:
             if _DOLLAR not in data or data.find(b'"$') < 0:
                 try:
-                    return [typed(data)]
+                    return typed(data)
                 except invalid:  # a value is not as annotated, or a field is missing
                     pass
-            return [read(data)]
+            return read(data)
 
         return read_fast
 

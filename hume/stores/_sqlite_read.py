@@ -7,7 +7,7 @@ import heapq
 import itertools
 import json
 from datetime import UTC, datetime
-from functools import partial
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -17,6 +17,7 @@ from hume.stores._batch import check_count
 from hume.stores._codec import JSONCodec
 from hume.stores._event import POSITION, Event, new_event
 from hume.stores._event_store import DirectStore
+from hume.stores._json_form import Found
 from hume.stores._page import EventPage
 from hume.stores._selector import prefix as prefix_selector
 from hume.stores._selector import select
@@ -106,24 +107,27 @@ class Reader(DirectStore):
         if limit is not None:
             check_count("limit", limit)
         last = self.last_seq(stream)
-        return (self._backward if backward else self._forward)(stream, after, last, limit)
+        # each event straight from its page, without a step of the generator
+        return chain.from_iterable((self._backward if backward else self._forward)(stream, after, last, limit))
 
-    def _forward(self, stream: Hashable, after: int, last: int, limit: int | None) -> Iterator[Event]:
+    def _forward(self, stream: Hashable, after: int, last: int, limit: int | None) -> Iterator[list[Event]]:
         left = last if limit is None else limit
         while after < last and left > 0:
-            page, after, _ = self.page(stream, after, min(last - after, left, _PAGE))
-            events = page.events()
-            yield from events
-            left -= _count(events, limit)
+            with self._readers.lend("read events") as connection:
+                rows = connection.execute(_FORWARD, (stream, after, min(last - after, left, _PAGE))).fetchall()
+            page = self._events(rows, stream)
+            after = rows[-1][1]
+            yield page
+            left -= _count(page, limit)
 
-    def _backward(self, stream: Hashable, after: int, last: int, limit: int | None) -> Iterator[Event]:
+    def _backward(self, stream: Hashable, after: int, last: int, limit: int | None) -> Iterator[list[Event]]:
         left = last if limit is None else limit
         while after < last and left > 0:
             with self._readers.lend("read events") as connection:
                 rows = connection.execute(_BACKWARD, (stream, after, last, min(left, _PAGE))).fetchall()
-            page = self._events(rows[::-1], stream)
+            page = self._events(rows[::-1], stream)[::-1]
             last = rows[-1][1] - 1
-            yield from reversed(page)
+            yield page
             left -= _count(page, limit)
 
     def last_seq(self, stream: Hashable) -> int:
@@ -141,6 +145,10 @@ class Reader(DirectStore):
         """
         for stream in selector.streams or ():
             check_durable_stream(stream)
+        events, end, last = self._of_selected(selector, after, limit)
+        return EventPage(events), end, last
+
+    def _of_selected(self, selector: Selector, after: int, limit: int) -> tuple[list[Event], int, int]:
         with self._readers.lend("read events") as connection:
             if selector.streams is None and selector.prefix is None:
                 rows = connection.execute(_ALL, (after, limit)).fetchall()
@@ -148,7 +156,7 @@ class Reader(DirectStore):
             else:
                 rows, end = _selected(connection, selector, after, limit)
             last = connection.execute(_LAST_POSITION).fetchone()[0] or 0
-        return EventPage(self._events(rows)), end, last
+        return self._events(rows), end, last
 
     def all_events(
         self,
@@ -164,17 +172,16 @@ class Reader(DirectStore):
         check_count("after", after)
         if limit is not None:
             check_count("limit", limit)
-        last = self.last_position()
-        return self._all(selector, after, last, limit)
+        return chain.from_iterable(self._all(selector, after, self.last_position(), limit))
 
-    def _all(self, selector: Selector, after: int, last: int, limit: int | None) -> Iterator[Event]:
+    def _all(self, selector: Selector, after: int, last: int, limit: int | None) -> Iterator[list[Event]]:
         left = last if limit is None else limit
         while after < last and left > 0:
-            page, after, _ = self.page_of(selector, after, min(left, _PAGE))
-            events = page.events()
-            chosen = events if after <= last else [event for event in events if event[POSITION] <= last]
-            yield from chosen
-            left -= _count(chosen, limit)
+            page, after, _ = self._of_selected(selector, after, min(left, _PAGE))
+            if after > last:
+                page = [event for event in page if event[POSITION] <= last]
+            yield page
+            left -= _count(page, limit)
 
     def last_position(self) -> int:
         """Return the position of the last event, 0 if there is none."""
@@ -191,36 +198,35 @@ class Reader(DirectStore):
 
     def _events(self, rows: list[Any], stream: Hashable = None) -> list[Event]:
         """Return what was stored as events: as many for each row as the upcasters make of it."""
-        origin = self._origin
-        read: Callable[[bytes], Sequence[Any]] = partial(self._codec.decode, "", 0)  # until a row says its type
-        readers: dict[tuple[str, int], Callable[[bytes], Sequence[Any]]] = {}
+        origin, decode = self._origin, self._codec.decode
+        readers = Found(self._reader)
         events: list[Event] = []
         add, at_utc = events.append, datetime.fromtimestamp
-        kind = version = recorded = raw = at = metadata = None
+        read = kind = version = recorded = raw = at = metadata = None
         for name, seq, new_kind, new_version, data, new_raw, new_recorded, one, position in rows:
             try:
                 # neighbours are mostly of one type, and what was appended together has one time, and one thing said
                 if new_kind != kind or new_version != version:
                     kind, version = new_kind, new_version
-                    read = readers.get((kind, version)) or self._reader(kind, version)
-                    readers[kind, version] = read
+                    read = readers[new_kind, new_version]
                 if new_recorded != recorded:
                     recorded, at = new_recorded, at_utc(new_recorded / 1_000_000, UTC)  # exact until the year 2223
                 if new_raw != raw:
                     raw, metadata = new_raw, None if new_raw is None else self._metadata(new_raw)
-                payloads = read(data)
+                source = origin if one is None else UUID(bytes=one)
+                if read is not None:
+                    add(new_event(Event, (seq, read(data), stream or name, source, at, metadata, position)))
+                    continue
+                for payload in decode(new_kind, new_version, data):
+                    add(new_event(Event, (seq, payload, stream or name, source, at, metadata, position)))
             except Exception as error:
                 raise self._undecodable(error, (new_kind, new_version, data), stream or name, seq) from error
-            source = origin if one is None else UUID(bytes=one)
-            for payload in payloads:
-                add(new_event(Event, (seq, payload, stream or name, source, at, metadata, position)))
         return events
 
-    def _reader(self, kind: str, version: int) -> Callable[[bytes], Sequence[Any]]:
-        """Return what decodes events of a type: what the codec has for that, or else its `decode`."""
+    def _reader(self, of: tuple[str, int]) -> Callable[[bytes], Any] | None:
+        """Return what makes one payload of the data of a type, if the codec has something for that."""
         # of a class derived from ours the `decode` counts, which it may have changed
-        reader = getattr(self._codec, "reader", None) if type(self._codec) is JSONCodec else None
-        return partial(self._codec.decode, kind, version) if reader is None else reader(kind, version)
+        return self._codec.reader(*of) if type(self._codec) is JSONCodec else None
 
     def _undecodable(self, error: Exception, row: tuple[str, int, bytes], stream: Hashable, seq: int) -> DecodeError:
         """Return what a reader gets for an error of the codec's, which knows nothing of streams."""

@@ -7,7 +7,7 @@ import resource
 import sqlite3
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,14 +103,18 @@ def test_a_full_quota_is_a_clear_error_and_the_store_is_usable_when_it_is_raised
         made.append(connection)
         return connection
 
+    def limit(number: int) -> None:
+        nonlocal pages
+        pages = number
+        for connection in made:
+            with suppress(sqlite3.ProgrammingError):  # it is closed
+                connection.execute(f"PRAGMA max_page_count = {pages}")
+
     @contextmanager
     def full() -> Iterator[None]:
-        nonlocal pages
-        pages = 20
-        made[-1].execute(f"PRAGMA max_page_count = {pages}")
+        limit(20)
         yield
-        pages = 1_000_000
-        made[-1].close()  # the next one has the new limit
+        limit(1_000_000)
 
     plain = _sqlite_schema.Database.connect
     monkeypatch.setattr(_sqlite_schema.Database, "connect", connect)
