@@ -45,8 +45,8 @@ PUBLIC = {
         UnexpectedSequence UnknownEvent
     """,
     "hume.testing": """
-        BasicEventStoreConformance EventStoreConformance FaultySnapshotStore FaultyStore Gate Given ManualClock
-        SnapshotStoreConformance crash given kill wait_until
+        BasicEventStoreConformance Deadlock EventStoreConformance FaultySnapshotStore FaultyStore Gate Given ManualClock
+        Scheduler SnapshotStoreConformance crash given kill wait_until
     """,
 }
 

@@ -25,7 +25,7 @@ from hume.errors import HumeError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Application", "application", "stop_application", "stop_actors"]
+__all__ = ["Application", "application", "stop_actors", "stop_application"]
 
 _WORKER_TIMEOUT = 5.0  # seconds for each linked actor to stop, as for a supervised worker
 _EXIT_TIMEOUT = 10.0  # seconds for everything, at interpreter exit

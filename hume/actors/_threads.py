@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from hume.actors._mailbox import Mailbox
 
-__all__ = ["allocate_lock", "monotonic", "receiver", "start"]
+__all__ = ["allocate_lock", "monotonic", "receiver", "sleep", "start"]
 
 allocate_lock: Callable[[], Any] = _thread.allocate_lock  # for locks that are held longer than a few instructions
 monotonic: Callable[[], float] = time.monotonic  # for timeouts; an actor's own time is its clock's
+sleep: Callable[[float], None] = time.sleep
 
 
 def start(mailbox: Mailbox, run: Callable[[], None], name: str, *, daemon: bool) -> None:

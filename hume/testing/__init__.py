@@ -5,6 +5,7 @@
 `crash`, `kill`                               end an actor as an error of its own would, or at once
 `wait_until`, `Gate`                          wait for a condition; hold a thread still
 `ManualClock`                                 time in the test's hands, with all timers that are due in it
+`Scheduler`, `Deadlock`                       actors that take turns, one step at a time, in an order of the test's choice
 `FaultyStore`, `FaultySnapshotStore`          stores that fail, or take their time, on cue
 `EventStoreConformance`,                      what any store must do, as pytest classes; they need pytest, and the first
 `BasicEventStoreConformance`,                 one Hypothesis (the extra ``test``)
@@ -25,6 +26,7 @@ from hume.testing._clock import ManualClock
 from hume.testing._crash import crash
 from hume.testing._faulty import FaultySnapshotStore, FaultyStore
 from hume.testing._given import Given, given
+from hume.testing._scheduler import Deadlock, Scheduler
 from hume.testing._wait import Gate, wait_until
 
 if TYPE_CHECKING:
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BasicEventStoreConformance",
+    "Deadlock",
     "EventStoreConformance",
     "FaultySnapshotStore",
     "FaultyStore",
     "Gate",
     "Given",
     "ManualClock",
+    "Scheduler",
     "SnapshotStoreConformance",
     "crash",
     "given",

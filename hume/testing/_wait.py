@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import linecache
-import threading
-import time
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+import pykka
+
+from hume.actors import _threads
+from hume.actors._mailbox import Reply
 from hume.actors._registry import check_timeout
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def wait_until(predicate: Callable[[], T | None], timeout: float | None = 5.0) -
         msg = f"predicate must be a function without arguments, not {predicate!r}"
         raise TypeError(msg)
     check_timeout(timeout)
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else _threads.monotonic() + timeout
     pause, error = _FIRST_PAUSE, None
     while True:
         value: T | None = None
@@ -54,12 +56,12 @@ def wait_until(predicate: Callable[[], T | None], timeout: float | None = 5.0) -
             if value:
                 return value
             error = None
-        left = pause if deadline is None else deadline - time.monotonic()
+        left = pause if deadline is None else deadline - _threads.monotonic()
         if left <= 0:
             last = f"it returned {value!r} last" if error is None else f"it raised {error!r} last"
             msg = f"{_source_of(predicate)} did not come true within {timeout} seconds: {last}"
             raise AssertionError(msg) from error
-        time.sleep(min(pause, left))
+        _threads.sleep(min(pause, left))
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
@@ -90,7 +92,7 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        self._reached, self._opened = threading.Event(), threading.Event()
+        self._reached, self._opened = Reply(), Reply()  # not events: a scheduler can't see who waits for these
 
     def hold(self) -> None:
         """Say that the thread is here, and wait until the gate is open.
@@ -99,9 +101,7 @@ class Gate:
             TimeoutError: nobody has opened it within 30 seconds.
         """
         self._reached.set()
-        if not self._opened.wait(_PATIENCE):
-            msg = f"nobody opened the gate within {_PATIENCE} seconds"
-            raise TimeoutError(msg)
+        _wait(self._opened, f"nobody opened the gate within {_PATIENCE} seconds")
 
     def wait(self) -> None:
         """Wait until a thread is held here (or has been).
@@ -109,9 +109,7 @@ class Gate:
         Raises:
             TimeoutError: none has come within 30 seconds.
         """
-        if not self._reached.wait(_PATIENCE):
-            msg = f"nobody came to the gate within {_PATIENCE} seconds"
-            raise TimeoutError(msg)
+        _wait(self._reached, f"nobody came to the gate within {_PATIENCE} seconds")
 
     def open(self) -> None:
         """Let through whoever is held, now and later."""
@@ -120,10 +118,17 @@ class Gate:
     @property
     def reached(self) -> bool:
         """Whether a thread has come here."""
-        return self._reached.is_set()
+        return self._reached.done()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.open()
+
+
+def _wait(happened: Reply, otherwise: str) -> None:
+    try:
+        happened.get(timeout=_PATIENCE)
+    except pykka.Timeout:
+        raise TimeoutError(otherwise) from None
