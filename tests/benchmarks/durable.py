@@ -182,8 +182,8 @@ def durable_growth_append(size: Size) -> Iterator[Pair]:
     count = size(2_000)
     with grown(size) as (short, long):
         yield Pair(
-            lambda: mean(count, lambda: hume.publish(short, "stream", _PAYLOAD)),
-            lambda: mean(count, lambda: hume.publish(long, "stream", _PAYLOAD)),
+            lambda: mean(count, lambda: hume.publish(short, "stream", _PAYLOAD), cpu),
+            lambda: mean(count, lambda: hume.publish(long, "stream", _PAYLOAD), cpu),
         )
 
 
@@ -196,7 +196,7 @@ def durable_growth_read(size: Size) -> Iterator[Pair]:
         def last_ten(store: Any) -> Callable[[], object]:
             return lambda: list(store.events("stream", store.last_seq("stream") - 10))
 
-        yield Pair(lambda: mean(count, last_ten(short)), lambda: mean(count, last_ten(long)))
+        yield Pair(lambda: mean(count, last_ten(short), cpu), lambda: mean(count, last_ten(long), cpu))
 
 
 @contextmanager
