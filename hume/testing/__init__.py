@@ -5,7 +5,7 @@
 `crash`, `kill`                               end an actor as an error of its own would, or at once
 `wait_until`, `Gate`                          wait for a condition; hold a thread still
 `ManualClock`                                 time in the test's hands, with all timers that are due in it
-`Scheduler`, `Deadlock`                       actors that take turns, one step at a time, in an order of the test's choice
+`Scheduler`, `Deadlock`                       actors that take turns, step by step, in an order of the test's choice
 `FaultyStore`, `FaultySnapshotStore`          stores that fail, or take their time, on cue
 `EventStoreConformance`,                      what any store must do, as pytest classes; they need pytest, and the first
 `BasicEventStoreConformance`,                 one Hypothesis (the extra ``test``)
