@@ -28,6 +28,12 @@ from tests.helpers import LIMIT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MAIN = "from hume.cli import main; main()"
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | {
+    "PYTHONPATH": str(Path(hume.__file__).parents[1]),
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
 MODULE = """
 import dataclasses
 import hume
@@ -486,22 +492,19 @@ def test_what_is_not_understood_exits_with_2(arguments: list[str]) -> None:
 
 def python(program: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a program in a process of its own, with warnings as errors."""
-    env = os.environ | {"PYTHONPATH": str(Path(hume.__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-W", "error", "-c", program, *arguments]
     return subprocess.run(  # noqa: S603 - our own program
-        command, env=env, text=True, timeout=LIMIT, check=False, **{"capture_output": True, **options}
+        command, env=ENVIRONMENT, text=True, timeout=LIMIT, check=False, **{"capture_output": True, **options}
     )
-
-
-MAIN = "from hume.cli import main; main()"
 
 
 @pytest.fixture
 def follower(path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that follows a stream; its first lines are read."""
-    env = os.environ | {"PYTHONPATH": str(Path(hume.__file__).parents[1])}
     command = [sys.executable, "-W", "error", "-c", MAIN, "events", str(path), "sales", "--follow"]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
+    with subprocess.Popen(  # noqa: S603 - our own program
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             for number in (1, 2, 3):
@@ -542,10 +545,9 @@ def test_a_broken_pipe_is_quiet(command: str, path: Path) -> None:
     assert python(with_many).returncode == 0
     change(path, "UPDATE events SET type = 'uuid' WHERE seq > 10")  # so that `check` has much to say
     script = f'"{sys.executable}" -W error -c "{MAIN}" {command} "{path}" | head -n 2; echo ${{PIPESTATUS[0]}}'
-    env = os.environ | {"PYTHONPATH": str(Path(hume.__file__).parents[1])}
     done = subprocess.run(  # noqa: S603 - our own program
         ["bash", "-c", script],  # noqa: S607 - whichever there is
-        env=env,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=LIMIT,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 import sys
@@ -28,24 +27,25 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()  # here, where a broken pipe can be told
+            return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(_INTERRUPTED)
         except BrokenPipeError:
-            _give_up_output()
+            _settle_output()
             ctx.exit(_BROKEN_PIPE)
         except (HumeError, OSError, sqlite3.Error, TypeError, ValueError) as error:
+            _settle_output()
             raise click.ClickException(one_line(error)) from error
-        return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order in which they are added
 
 
-def _give_up_output() -> None:
-    """Let nothing more be written to stdout, nor at the interpreter's end."""
-    with contextlib.suppress(OSError, ValueError):  # a stream of somebody's own, which is no file
+def _settle_output() -> None:
+    """Write what waits to be written; if that can't be, let nobody try again at the interpreter's end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

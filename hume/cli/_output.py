@@ -18,7 +18,10 @@ __all__ = ["one_line", "print_json", "print_table", "progress", "safe", "shown_t
 
 def safe(text: object) -> str:
     """Return text without what a terminal would take for more than text."""
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in str(text))
+    said = str(text)
+    if said.isprintable():
+        return said
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in said)
 
 
 def shown_time(at: datetime) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import zlib
 from datetime import timedelta
@@ -81,10 +82,10 @@ def events(file: Path, stream: str | None, after: int, limit: int | None, *, fol
     writing = Writing(is_json=True)
     found = _followed(reader, stream, after) if follow else reader.each_record(stream, after)
     for record in itertools.islice(found, limit):
-        if as_json:
-            click.echo(writing.line(record), nl=False)
-        else:
-            click.echo(_line(record, whole_log=stream is None))
+        sys.stdout.write(writing.line(record).decode() if as_json else _line(record, whole_log=stream is None))
+        if follow:
+            sys.stdout.flush()
+    sys.stdout.flush()  # here, where a broken pipe can be told
 
 
 def _followed(reader: FileReader, stream: str | None, after: int) -> Iterator[Record]:
@@ -101,7 +102,7 @@ def _line(record: Record, *, whole_log: bool) -> str:
     kind = record.type_name if record.version == 1 else f"{record.type_name}@{record.version}"
     data = safe(record.data.decode(errors="replace"))
     about = "" if record.metadata is None else "  " + safe(record.metadata.decode(errors="replace"))
-    return f"{number}  {shown_time(record.recorded_at)}  {safe(kind)}  {data}{about}"
+    return f"{number}  {shown_time(record.recorded_at)}  {safe(kind)}  {data}{about}\n"
 
 
 @click.command(

@@ -154,6 +154,7 @@ def export(file: Path, target: Path) -> None:
     reader = opened(file, JSONCodec())
     with _progress("export", reader.last_position()):
         count = export_events(reader, sys.stdout.buffer if str(target) == "-" else target)
+        sys.stdout.flush()  # here, where a broken pipe can be told; `click.echo` does so by itself
     click.echo(f"{count} events exported", err=True)
 
 
