@@ -20,6 +20,7 @@ from hume.stores import Encoded, Event, JSONCodec, SQLiteEventStore
 from hume.stores._event_store import resolve
 from tests.helpers import drained, eventually, telemetry_of
 from tests.samples import PairStore, Total
+from tests.stores.files import line_of, program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,6 +156,32 @@ def test_an_import_goes_on_where_another_was_cut_short(new: Stores, file: Path) 
         hume.import_events(io.BytesIO(b"".join(lines[:2001])), here)
     assert (caught.value.line, face(here).last_seq("s")) == (2002, 2000)
     assert hume.import_events(file, here) == 500
+    assert facts(here) == facts(there)
+
+
+KILLED = """
+import sys, hume
+from hume.stores import SQLiteEventStore
+
+SQLiteEventStore.start(sys.argv[1])
+telling = ("hume", "store", "import")
+hume.telemetry.attach("progress", telling, lambda name, sizes, *_: print(sizes["events"], flush=True))
+hume.import_events(sys.argv[2], SQLiteEventStore)
+"""
+
+
+def test_an_import_that_was_killed_is_made_whole_by_the_next(new: Stores, file: Path, tmp_path: Path) -> None:
+    there = new("sqlite")
+    for number in range(10):
+        face(there).append(f"s{number % 3}", list(range(2000)))
+    hume.export_events(there, file)
+    with program(KILLED, tmp_path / "here.db", file) as process:
+        assert [line_of(process) for _ in range(3)] == ["1000\n", "2000\n", "3000\n"]
+        process.kill()
+    here = SQLiteEventStore.start(tmp_path / "here.db")
+    stored = face(here).last_position()
+    assert stored in range(3000, 20_001, 1000)
+    assert hume.import_events(file, here) == 20_000 - stored
     assert facts(here) == facts(there)
 
 
