@@ -59,7 +59,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hume.errors import DecodeError
 from hume.stores._class_form import plan_for
 from hume.stores._codec_tables import Encoded, Tables
-from hume.stores._event_types import registry, title
+from hume.stores._event_types import NEWEST, registry, title
 from hume.stores._json_form import NAMES, Malformed, Refused
 
 if TYPE_CHECKING:
@@ -93,6 +93,29 @@ def check_codec(codec: object) -> None:
     if isinstance(codec, type) or not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
         msg = f"codec must be an object with encode and decode, such as JSONCodec(), or None, not {codec!r}"
         raise TypeError(msg)
+
+
+def encoded_by(codec: Codec, payload: object) -> Encoded:
+    """Have a codec encode, and refuse what no store can keep, as somebody's own codec may give.
+
+    Raises:
+        TypeError: it is no (name, version, bytes); EncodeError: as `Codec.encode`.
+    """
+    encoded = codec.encode(payload)
+    if type(codec) is not JSONCodec and not _is_encoded(encoded):
+        msg = f"{codec!r} must encode a payload as Encoded(type_name: str, version: int, data: bytes), not {encoded!r}"
+        raise TypeError(msg)
+    return encoded
+
+
+def _is_encoded(encoded: object) -> bool:
+    return (
+        isinstance(encoded, Encoded)
+        and isinstance(encoded.type_name, str)
+        and isinstance(encoded.version, int)
+        and 0 <= encoded.version <= NEWEST
+        and isinstance(encoded.data, bytes)
+    )
 
 
 class JSONCodec:

@@ -13,7 +13,18 @@ from typing import Any, Final, NamedTuple, Protocol, TypeGuard, TypeVar
 
 from hume.errors import DecodeError
 
-__all__ = ["BUILTIN_NAMES", "EventType", "Stored", "Upcaster", "event", "event_type", "registry", "title", "upcaster"]
+__all__ = [
+    "BUILTIN_NAMES",
+    "NEWEST",
+    "EventType",
+    "Stored",
+    "Upcaster",
+    "event",
+    "event_type",
+    "registry",
+    "title",
+    "upcaster",
+]
 
 BUILTIN_NAMES: Final = frozenset(
     {
@@ -22,6 +33,9 @@ BUILTIN_NAMES: Final = frozenset(
     }
 )  # fmt: skip
 """The names of built-in types, which no class may have."""
+
+NEWEST: Final = 2**31 - 1
+"""The highest version that a type may have."""
 
 Upcaster = Callable[[Any], Any]
 
@@ -139,8 +153,8 @@ def _checked(name: object, version: object, usage: str) -> EventType:
     if isinstance(version, bool) or not isinstance(version, int):
         msg = f"the version of {name!r} must be a whole number, not {version!r}"
         raise TypeError(msg)
-    if version < 1:
-        msg = f"the version of {name!r} must be at least 1, not {version!r}"
+    if not 1 <= version <= NEWEST:
+        msg = f"the version of {name!r} must be at least 1, and at most {NEWEST}, not {version!r}"
         raise ValueError(msg)
     return EventType(name, version)
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from hume.errors import IdConflict, UnexpectedSequence
 from hume.stores._codec import Encoded
+from hume.stores._event_types import NEWEST
 from hume.stores._record import EPOCH, MICROSECOND, Record
 from hume.stores._restore import as_recorded, time_of
 from hume.stores._sqlite_write import EncodedBatch, Transaction, Work, check_durable_stream
@@ -31,9 +32,7 @@ _OF_STREAM: Final = f"{_SELECT} stream = (SELECT id FROM streams WHERE name = ?)
 _Stored = tuple[int, str, int, bytes]  # number, type, version, data
 
 
-def read_records(
-    readers: Pool, origin: LogOrigin, after: int, limit: int, stream: str | None = None
-) -> list[Record]:
+def read_records(readers: Pool, origin: LogOrigin, after: int, limit: int, stream: str | None = None) -> list[Record]:
     """Return the next records after a position, see `RecordStore.records`; or those after a number in one stream."""
     with readers.lend("read events") as connection:
         if stream is None:
@@ -85,6 +84,11 @@ class Restore(Work):
     def __init__(self, records: Sequence[Record], max_payload: int) -> None:
         for record in records:
             check_durable_stream(record.stream)
+            if not 0 <= record.version <= NEWEST:
+                msg = (
+                    f"event {record.seq} of stream {record.stream!r} has no version that there can be: {record.version}"
+                )
+                raise ValueError(msg)
             if len(record.data) > max_payload:
                 msg = (
                     f"event {record.seq} of stream {record.stream!r} takes {len(record.data)} bytes, and max_payload "

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hume._snapshot import Snapshot
 from hume.errors import DecodeError
-from hume.stores._codec import JSONCodec
+from hume.stores._codec import JSONCodec, check_codec, encoded_by
 from hume.stores._selector import Selector
 from hume.stores._sqlite_pool import Pool
 from hume.stores._sqlite_schema import Database
@@ -75,7 +75,7 @@ class SaveSnapshot(Work):
     __slots__ = ("_row",)
 
     def __init__(self, codec: Codec, projection: Hashable, snapshot: Snapshot[Any]) -> None:
-        kind, version, data = codec.encode(snapshot.state)
+        kind, version, data = encoded_by(codec, snapshot.state)
         about = snapshot.seq, key_of(snapshot.version), key_of(snapshot.log_id)
         self._row = key_of(projection), *about, kind, version, data, zlib.crc32(data)
 
@@ -105,6 +105,8 @@ class SQLiteSnapshotStore:
     """
 
     def __init__(self, path: str | Path, codec: Codec | None = None) -> None:
+        if codec is not None:
+            check_codec(codec)
         self._use(Database(path), JSONCodec() if codec is None else codec, lambda _work: False)
         with self._pool.lend("open it"):
             pass  # so that a file that is not ours is refused here and now

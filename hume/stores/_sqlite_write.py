@@ -10,6 +10,7 @@ from uuid import UUID
 
 from hume.errors import IdConflict, UnexpectedSequence
 from hume.stores._batch import EXISTS, Batch, check_payload
+from hume.stores._codec import encoded_by
 from hume.stores._event import Origin
 from hume.stores._record import EPOCH, MICROSECOND
 
@@ -114,14 +115,14 @@ class EncodedBatch(Batch):
         super().__init__(stream, payloads, expect_seq, ids, metadata)
         self.encoded_metadata: bytes | None = None
         if self.metadata is not None:
-            self.encoded_metadata = self._refused("metadata", codec.encode(self.metadata)).data
+            self.encoded_metadata = self._refused("metadata", encoded_by(codec, self.metadata)).data
 
     def _kept(self, payloads: Iterable[Any]) -> list[Any]:
         return [self._encoded(payload) for payload in payloads]
 
     def _encoded(self, payload: Any) -> Encoded:
         check_payload(payload)
-        encoded = self.codec.encode(payload)
+        encoded = encoded_by(self.codec, payload)
         return encoded if len(encoded.data) <= self.max_payload else self._refused("a payload", encoded)
 
     def _refused(self, what: str, encoded: Encoded) -> Encoded:

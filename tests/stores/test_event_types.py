@@ -93,7 +93,8 @@ BAD: list[tuple[Any, Any, type[Exception], str]] = [
     ("bad-version", "1", TypeError, "version of 'bad-version' must be a whole number, not '1'"),
     ("bad-version", True, TypeError, "not True"),
     ("bad-version", 1.0, TypeError, "not 1.0"),
-    ("bad-version", 0, ValueError, "at least 1, not 0"),
+    ("bad-version", 0, ValueError, "at least 1, and at most 2147483647, not 0"),
+    ("bad-version", 2**31, ValueError, "not 2147483648"),
 ]
 
 

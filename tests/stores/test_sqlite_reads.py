@@ -168,3 +168,18 @@ def test_a_codec_of_somebodys_own_stores_payloads_metadata_and_states(path: Path
     change(path, "UPDATE events SET data = x'00'")
     with pytest.raises(DecodeError, match="event 1 of stream 's': event type 'json', version 1: JSONDecodeError"):
         list(face(SQLiteEventStore.start(path, codec=Reversing())).events("s"))
+
+
+@pytest.mark.parametrize("given", [None, b"x", ("x", 1, b"y"), ["x", 2**70, b"y"], ["x", 1, "y"], [None, 1, b"y"]])
+def test_what_no_store_can_keep_is_refused_from_a_codec_of_somebodys_own(path: Path, given: Any) -> None:
+    class Wrong(Reversing):
+        def encode(self, payload: Any) -> Encoded:
+            wrong: Any = Encoded(*given) if isinstance(given, list) else given
+            return wrong if payload == "wrong" else super().encode(payload)
+
+    api = face(SQLiteEventStore.start(path, codec=Wrong()))
+    with pytest.raises(TypeError, match="must encode a payload as Encoded"):
+        api.append("s", ["right", "wrong"])
+    with pytest.raises(TypeError, match="must encode a payload as Encoded"):
+        api.snapshots.persist_snapshot("p", Snapshot(1, "wrong"))
+    assert api.append("s", ["right"]) == 1
