@@ -23,7 +23,7 @@ from hume.telemetry import _handlers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import TypeAlias, Unpack
+    from typing import Never, TypeAlias, Unpack
 
     import pykka
 
@@ -68,22 +68,22 @@ if TYPE_CHECKING:
     _Of: TypeAlias = _RefOf[Projection[S]] | _ProxyOf[Projection[S]]
 
 
-def start(cls: type[P], **options: Unpack[StartOptions]) -> pykka.ActorRef[P]:
+def start(cls: type[P], *args: Never, **options: Unpack[StartOptions]) -> pykka.ActorRef[P]:
     """Start a projection and return its ref; see `Projection.start` for the options and errors.
 
     Raises:
         TypeError: *cls* is no projection class.
     """
-    return _projection_class(cls).start(**options)
+    return _projection_class(cls).start(*args, **options)
 
 
-def start_link(cls: type[P], **options: Unpack[StartOptions]) -> pykka.ActorRef[P]:
+def start_link(cls: type[P], *args: Never, **options: Unpack[StartOptions]) -> pykka.ActorRef[P]:
     """Start a projection linked to the calling actor, or else to the application; see `Projection.start`.
 
     Raises:
         TypeError: *cls* is no projection class.
     """
-    return _projection_class(cls).start_link(**options)
+    return _projection_class(cls).start_link(*args, **options)
 
 
 def _projection_class(cls: type[P]) -> type[P]:

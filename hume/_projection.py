@@ -6,7 +6,7 @@ import functools
 import inspect
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, ClassVar, Final, Never, Self, TypeVar, Unpack
 
 from hume._behaviour import bare, handlers_of, merge
 from hume._feed import feed_of
@@ -138,10 +138,11 @@ class Projection(ProjectionCore[State]):
     # -- starting
 
     @classmethod
-    def start(cls, **options: Unpack[StartOptions]) -> pykka.ActorRef[Self]:
+    def start(cls, *args: Never, **options: Unpack[StartOptions]) -> pykka.ActorRef[Self]:
         """Start a projection and return its ref; catching up goes on after that.
 
         Args:
+            *args: none: all options go by name.
             **options: ``stream``, the stream that it follows: one; or, in global order, a list of several,
                 ``prefix(...)`` or `ALL`. All others may be left out: ``projection``, its identity, by which its
                 snapshots are kept (default: class and stream); ``name``, by which it can be addressed; ``timeout``,
@@ -154,14 +155,14 @@ class Projection(ProjectionCore[State]):
             InvalidStore: the store is none.
             ActorDead: the store is dead, or nobody has its name.
         """
-        settings = cls._settings(options)
+        settings = cls._settings(options, args)
         settings.feed.check(resolve(settings.options.store))
         return cls._spawn((settings,), {}, options.get("name"), options.get("timeout"), None)
 
     @classmethod
-    def start_link(cls, **options: Unpack[StartOptions]) -> pykka.ActorRef[Self]:
+    def start_link(cls, *args: Never, **options: Unpack[StartOptions]) -> pykka.ActorRef[Self]:
         """Start a projection as `start` does, linked to the calling actor, or else to the application."""
-        settings = cls._settings(options)
+        settings = cls._settings(options, args)
         settings.feed.check(resolve(settings.options.store))
         return cls._spawn((settings,), {}, options.get("name"), options.get("timeout"), acting(current()))
 
@@ -180,7 +181,10 @@ class Projection(ProjectionCore[State]):
         return ChildSpec(id=child_id, start=start, backoff=Backoff(), actor_class=cls)
 
     @classmethod
-    def _settings(cls, options: StartOptions) -> Settings:
+    def _settings(cls, options: StartOptions, args: tuple[Never, ...] = ()) -> Settings:
+        if args:
+            msg = f"{cls.__name__} is started with options by name, such as stream=, not with {args[0]!r}"
+            raise TypeError(msg)
         class_options = {name: value for name, value in options.items() if name not in _START_ONLY}
         merged = merge(cls.__hume_options__, class_options, _START_ONLY)
         if "stream" not in options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from functools import partial
-from typing import ClassVar, Final, Protocol
+from typing import Final, Protocol
 
 __all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock"]
 
@@ -26,8 +26,8 @@ class SystemClock:
     """The machine's own clock."""
 
     # each a call in C: they are in every hot path
-    monotonic: ClassVar[staticmethod[[], float]] = staticmethod(time.monotonic)
-    utcnow: ClassVar[staticmethod[[], datetime]] = staticmethod(partial(datetime.now, UTC))
+    monotonic: staticmethod[[], float] = staticmethod(time.monotonic)
+    utcnow: staticmethod[[], datetime] = staticmethod(partial(datetime.now, UTC))
 
 
 SYSTEM_CLOCK: Final = SystemClock()

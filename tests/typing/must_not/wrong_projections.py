@@ -88,6 +88,7 @@ class Assigning(Inventory):
 # -- starts
 
 hume.start_link(Inventory)  # error: call-arg, reportCallIssue
+hume.start_link(Inventory, "warehouse", stream="warehouse")  # error: arg-type, reportArgumentType
 hume.start_link(Inventory, stream="warehouse", strem="attic")  # error: call-arg, reportCallIssue
 hume.start_link(Inventory, stream="warehouse", snapshot_after="30")  # error: arg-type, reportArgumentType
 hume.start_link(Inventory, stream="warehouse", name=["inventory"])  # error: arg-type, reportArgumentType
