@@ -227,18 +227,21 @@ class View(Fold):
         for held in self._tries:
             if not held:
                 break
-            try:
-                return self._copy()
+            try:  # as _copy, without a call: most reads come by here
+                if self.torn or not self.mailbox.alive:
+                    raise self._unreadable()
+                return self.seq, isolated(self.state, self.copier)
             finally:
                 self.busy.release()
         return self._copy_in_a_gap(timeout)
 
     def _copy(self) -> tuple[int, Any]:
-        if self.torn and self.last_error is not None:
-            raise self.last_error
-        if not self.mailbox.alive:
-            raise self.mailbox.dead_error()
+        if self.torn or not self.mailbox.alive:
+            raise self._unreadable()
         return self.seq, isolated(self.state, self.copier)
+
+    def _unreadable(self) -> BaseException:
+        return self.last_error if self.torn and self.last_error is not None else self.mailbox.dead_error()
 
     def _copy_in_a_gap(self, timeout: float | None) -> tuple[int, Any]:
         limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
