@@ -18,7 +18,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 
 from hume.errors import DecodeError
 from hume.stores._codec import Encoded, JSONCodec
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 CODEC = JSONCodec(CLASSES)
 
+in_its_own_time = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 
 @pytest.fixture(autouse=True)
 def event_types_as_before() -> Iterator[None]:
@@ -66,11 +68,13 @@ def round_trip(payload: Any, codec: JSONCodec = CODEC) -> Any:
 # -- round trips
 
 
+@in_its_own_time
 @given(values)
 def test_what_is_stored_comes_back_equal_and_of_the_same_type_all_the_way_down(payload: Any) -> None:
     assert same(round_trip(payload), payload)
 
 
+@in_its_own_time
 @given(objects(values))
 def test_objects_come_back_whatever_is_in_their_fields(payload: Any) -> None:
     assert same(round_trip(payload), payload)
@@ -82,11 +86,13 @@ def test_each_kind_of_payload_comes_back(payload: Any) -> None:
     assert same(round_trip([{"in": (payload,)}]), [{"in": (payload,)}])
 
 
+@in_its_own_time
 @given(values)
 def test_the_fast_ways_write_what_the_careful_way_writes(payload: Any) -> None:
     assert CODEC.encode(payload) == CODEC._tables.encode_carefully(payload)
 
 
+@in_its_own_time
 @given(values)
 def test_data_are_strict_json_and_equal_values_of_a_codec_have_equal_bytes(payload: Any) -> None:
     encoded = CODEC.encode(payload)
