@@ -14,7 +14,7 @@ from hume.stores._codec import JSONCodec, check_codec, encoded_by
 from hume.stores._selector import Selector
 from hume.stores._sqlite_pool import Pool
 from hume.stores._sqlite_schema import Database
-from hume.stores._sqlite_write import Transaction, Work
+from hume.stores._sqlite_write import MAX_PAYLOAD, Transaction, Work
 
 if TYPE_CHECKING:
     import sqlite3
@@ -76,6 +76,9 @@ class SaveSnapshot(Work):
 
     def __init__(self, codec: Codec, projection: Hashable, snapshot: Snapshot[Any]) -> None:
         kind, version, data = encoded_by(codec, snapshot.state)
+        if len(data) > MAX_PAYLOAD:
+            msg = f"the state of {projection!r} takes {len(data)} bytes, and a snapshot may take {MAX_PAYLOAD}"
+            raise ValueError(msg)
         about = snapshot.seq, key_of(snapshot.version), key_of(snapshot.log_id)
         self._row = key_of(projection), *about, kind, version, data, zlib.crc32(data)
 

@@ -10,7 +10,7 @@ import pytest
 
 import hume
 from hume import Snapshot
-from hume.stores import SQLiteEventStore, SQLiteSnapshotStore
+from hume.stores import JSONCodec, SQLiteEventStore, SQLiteSnapshotStore
 from tests.helpers import LIMIT, eventually, in_thread
 from tests.samples import Total
 from tests.stores.files import change, face, has_pending, held
@@ -125,6 +125,23 @@ def test_an_identity_without_a_lasting_text_is_refused(tmp_path: Path) -> None:
     snapshots = SQLiteSnapshotStore(tmp_path / "snapshots.db")
     with pytest.raises(TypeError, match="give projection="):
         snapshots.persist_snapshot(("p", object()), Snapshot(1, "x"))
+
+
+def test_a_state_that_is_too_large_for_a_row_is_refused_before_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hume.stores._sqlite_snapshots.MAX_PAYLOAD", 100)
+    snapshots = SQLiteSnapshotStore(tmp_path / "snapshots.db")
+    with pytest.raises(ValueError, match="the state of 'p' takes 102 bytes, and a snapshot may take 100"):
+        snapshots.persist_snapshot("p", Snapshot(1, "x" * 100))
+    assert snapshots.last_snapshot("p") is None
+
+
+@pytest.mark.parametrize("codec", [object(), JSONCodec])
+def test_what_is_no_codec_is_refused(tmp_path: Path, codec: Any) -> None:
+    with pytest.raises(TypeError, match="codec must be an object with encode and decode"):
+        SQLiteSnapshotStore(tmp_path / "snapshots.db", codec)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_closed_snapshot_store_says_so(tmp_path: Path) -> None:
