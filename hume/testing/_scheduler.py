@@ -101,8 +101,10 @@ class Scheduler:
             scheduler.step(ref)
             assert hume.state(ref, dirty=True) == {"lamp": 1}
 
-    Plain Pykka actors that no supervisor of Hume has started keep their threads, and so do stores without an actor what
-    they do in the caller's thread: it is one with the step in which it is called.
+    What does not wait for an actor is part of the step that does it: an append, a write to a file, a ``time.sleep``. A
+    plain Pykka actor takes part if a supervisor of Hume has started it; else it keeps its thread, as do threads of the
+    test's own. What goes by the system's clock all the same, such as a `SQLiteEventStore`'s looks for what other
+    processes wrote, does not happen.
     """
 
     def __init__(
@@ -138,8 +140,8 @@ class Scheduler:
         Raises:
             ValueError: it can't: it has no message, waits for somebody, or is dead.
         """
-        mailbox = any_mailbox_of(server)
-        name = self._name_of(mailbox)
+        self._check_home()
+        name = self._name_of(any_mailbox_of(server))
         if name not in self._ready():
             strand = self._strands.get(name)
             why = "is dead" if strand is None else strand.plight()
@@ -148,7 +150,8 @@ class Scheduler:
         self._resume(name)
 
     def run(self, steps: int | None = None) -> None:
-        """Have actors make steps, *steps* at most, until none can unless time goes on."""
+        """Have actors make steps, *steps* at most, until none can without more time."""
+        self._check_home()
         while (steps is None or steps > 0) and (ready := self._ready()):
             self._resume(self._pick(ready))
             steps = None if steps is None else steps - 1
@@ -197,6 +200,11 @@ class Scheduler:
                 self._home = None
 
     # -- who is next
+
+    def _check_home(self) -> None:
+        if self._home != threading.get_ident():
+            msg = "a scheduler is for the thread that has entered it, between entering and leaving"
+            raise HumeError(msg)
 
     def _ready(self) -> list[str]:
         return [name for name, strand in self._strands.items() if strand.is_ready()]
@@ -324,7 +332,8 @@ class Scheduler:
             strand.is_abandoned = True
         for strand in strands:
             if self._running is not None:  # one that has not come back: the others need not wait for it
-                strand.go.release()
+                with suppress(RuntimeError):  # that one may be just about to begin
+                    strand.go.release()
             for _ in range(_LAST_WORDS):
                 if self._running is None and not strand.has_ended:
                     self._hand_to(strand)
