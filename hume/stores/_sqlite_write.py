@@ -209,7 +209,7 @@ class Transaction:
         self, name: str, payloads: Sequence[Encoded], metadata: bytes | None, at: int, ids: Sequence[UUID] | None
     ) -> int:
         """Add to a stream what may be added, recorded *at* so many microseconds, and return its last number."""
-        row, last = self.stream(name)
+        row, last = self.known.streams[name]  # as the caller has looked whether it may
         if row is None:
             row = self.connection.execute("INSERT INTO streams (name) VALUES (?)", (name,)).lastrowid
         places = zip(count(self.known.position + 1), count(last + 1), payloads, ids or repeat(None))
