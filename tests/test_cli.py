@@ -501,7 +501,9 @@ def python(program: str, *arguments: str, **options: Any) -> subprocess.Complete
 @pytest.fixture
 def follower(path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that follows a stream; its first lines are read."""
-    command = [sys.executable, "-W", "error", "-c", MAIN, "events", str(path), "sales", "--follow"]
+    # what was started in the background ignores Ctrl-C, and hands that down: not what is tested
+    main = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {MAIN}"
+    command = [sys.executable, "-W", "error", "-c", main, "events", str(path), "sales", "--follow"]
     with subprocess.Popen(  # noqa: S603 - our own program
         command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
