@@ -166,6 +166,16 @@ class Database:
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Return the version of the tables, 0 if there are none, and refuse a file with other content."""
+        if connection.in_transaction:
+            return self._version_seen(connection)
+        connection.execute("BEGIN")  # so that all is seen as it is at one moment: others may be making the tables
+        try:
+            return self._version_seen(connection)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _version_seen(self, connection: sqlite3.Connection) -> int:
         application, version = _pragma(connection, "application_id"), _pragma(connection, "user_version")
         if application == APPLICATION_ID:
             if version > len(MIGRATIONS):

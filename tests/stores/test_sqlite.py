@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,29 @@ def test_several_processes_that_make_the_file_at_once_agree_on_one_log(path: Pat
         tell(process, "go")
     assert len({result(process) for process in processes}) == 1
     assert rows(path, "SELECT max(position), count(*) FROM events") == [(4, 4)]
+
+
+def test_a_file_that_another_process_makes_while_it_is_looked_at_is_no_other_programs(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = _sqlite_schema._pragma
+
+    def pragma(connection: sqlite3.Connection, name: str) -> Any:
+        value = plain(connection, name)
+        if not looked_at:
+            looked_at.append(name)
+            with suppress(StorageFailed):  # it is told that the file is locked, at once
+                Database(path).connect().close()
+        return value
+
+    looked_at: list[str] = []
+    monkeypatch.setattr(_sqlite_schema, "BUSY_TIMEOUT", 0.0)
+    monkeypatch.setattr(_sqlite_schema, "_pragma", pragma)
+    one, other = Database(path), Database(path)
+    one.connect().close()
+    other.connect().close()
+    assert looked_at == ["application_id"]
+    assert one.log_id == other.log_id
 
 
 # -- bad input
