@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 # Here and not by its entry point, by which it would be loaded, and Hume with it, before coverage is measured.
 pytest_plugins = ["hume.testing.plugin", "pytester"]
+
+# What takes long on a busy machine is no failure.
+settings.register_profile("hume", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hume")
 
 
 @pytest.fixture(autouse=True)
