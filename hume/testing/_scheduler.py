@@ -444,7 +444,7 @@ class _Lock:
         lock, scheduler = self._lock, self._scheduler
         if lock.acquire(blocking=False):
             return True
-        if not blocking or timeout == 0:
+        if not blocking:
             return False
         if not scheduler.sees_me():
             return lock.acquire(timeout=timeout)

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hume
-from hume.actors import NO_REPLY, ChildSpec, GenServer, Supervisor
-from hume.stores import SQLiteEventStore
+from hume.actors import NO_REPLY, Backoff, ChildSpec, DynamicSupervisor, GenServer, Supervisor
+from hume.stores import SQLiteEventStore, _sqlite
 from hume.stores._event_store import resolve
 from hume.testing import Deadlock, Gate, ManualClock, Scheduler, _scheduler, crash, kill, wait_until
 from tests.helpers import LIMIT, Probe, do, drained, in_thread, mailbox
@@ -159,6 +159,24 @@ def test_a_step_of_one_who_can_make_none_says_why_and_who_can() -> None:
         hume.stop(dead)
         with pytest.raises(ValueError, match=r"Probe#1 .* it is dead"):
             scheduler.step(dead)
+
+
+def test_a_pause_lets_others_go_on_in_the_middle() -> None:
+    with Scheduler(lambda names: names[-1]) as scheduler:
+        one, two = Probe.start(), Probe.start()
+        GenServer.cast(one, lambda probe: (scheduler.pause(), probe.seen.put("after the pause")))
+        GenServer.cast(two, "a message")
+        scheduler.step(one)
+        assert scheduler.waiting() == [one, two]
+        scheduler.pause()  # "test" is the last of the names: the test goes on
+        assert scheduler.waiting() == [one, two]
+        scheduler.run()
+        assert do(one, lambda probe: drained(probe.seen)) == ["after the pause"]
+        assert scheduler.history[:4] == ["Probe#1", "test", "Probe#2", "Probe#1"]
+    with Scheduler() as scheduler:
+        GenServer.cast(Probe.start(), "a message")
+        scheduler.pause()
+        assert scheduler.history == ["Probe#1", "test"]  # the test, too, is one of those who wait for their turn
 
 
 # -- finding races
@@ -382,6 +400,30 @@ def test_time_stands_still_while_anybody_can_go_on_and_then_goes_to_the_next_mom
         assert scheduler.clock.monotonic() == 1.5
 
 
+def test_a_timer_that_is_cancelled_is_nothing_to_do() -> None:
+    with Scheduler() as scheduler:
+        ref = Probe.start()
+        do(ref, lambda probe: probe.send_after(1.0, "never").cancel())
+        do(ref, lambda probe: probe.send_after(2.0, "a message"))
+        scheduler.clock.jump(1.0)
+        assert scheduler.waiting() == []
+        scheduler.clock.jump(1.0)
+        assert scheduler.waiting() == [ref]
+
+
+def test_an_actor_with_a_clock_of_its_own_goes_by_that() -> None:
+    class Early(Probe):
+        clock = ManualClock()
+
+    with Scheduler() as scheduler:
+        ref = Early.start()
+        do(ref, lambda probe: probe.send_after(1.0, "a message"))
+        scheduler.clock.advance(5.0)
+        assert scheduler.waiting() == []
+        Early.clock.jump(1.0)
+        assert scheduler.waiting() == [ref]
+
+
 def test_advance_lets_time_pass_with_all_that_is_due_in_it_and_what_follows() -> None:
     with Scheduler() as scheduler:
         STORE.start_link()
@@ -397,17 +439,39 @@ def test_advance_lets_time_pass_with_all_that_is_due_in_it_and_what_follows() ->
         assert scheduler.clock.monotonic() == 30.0
 
 
-def test_a_child_that_does_not_stop_is_killed_in_no_time() -> None:
+def test_children_that_do_not_stop_are_killed_in_no_time() -> None:
     with Scheduler() as scheduler:
-        spec = ChildSpec(id="stuck", start=lambda: Naive.start_link(Silent.start(), name="stuck"), shutdown=7.0)
-        top = Supervisor.start_link([spec])
-        stuck = hume.whereis("stuck")
-        assert stuck is not None
-        GenServer.cast(stuck, 10)
+        silent, top = Silent.start(), DynamicSupervisor.start_link()
+        spec = ChildSpec(id="stuck", start=lambda: Naive.start_link(silent), shutdown=7.0)
+        stuck: list[Any] = [DynamicSupervisor.start_child(top, spec) for _ in range(2)]
+        for ref in stuck:
+            GenServer.cast(ref, 10)
         scheduler.run()
         hume.stop(top, timeout=None)
-        assert scheduler.clock.monotonic() == 7.0
-        assert mailbox(stuck).reason == "killed"
+        assert [mailbox(ref).reason for ref in stuck] == ["killed", "killed"]
+        assert scheduler.clock.monotonic() == 7.0  # each had that time, and the same
+
+
+def test_who_does_not_want_to_wait_lets_nobody_go_on() -> None:
+    with Scheduler() as scheduler:
+        account = Account.start()
+        with pytest.raises(hume.Timeout):
+            GenServer.call(account, "balance", timeout=0)
+        assert scheduler.waiting() == [account]
+
+
+def test_the_backoff_of_a_restart_is_the_same_each_time() -> None:
+    def restarted_at() -> float:
+        with Scheduler() as scheduler:
+            Supervisor.start_link(
+                [ChildSpec(id=1, start=lambda: Probe.start_link(name="p"), backoff=Backoff(base=1.0))]
+            )
+            for _ in range(2):  # the first restart is at once
+                wait_until(lambda: crash("p"), timeout=60.0)
+            hume.ref("p").wait(timeout=60.0)
+            return scheduler.clock.monotonic()
+
+    assert restarted_at() == restarted_at()
 
 
 def test_a_start_that_fails_waits_for_what_is_cleaned_up() -> None:
@@ -449,8 +513,9 @@ def test_a_thread_of_somebodys_own_waits_as_it_always_does() -> None:
 # -- who takes part
 
 
-def test_a_file_is_a_store_as_any_other(tmp_path: Path) -> None:
+def test_a_file_is_a_store_as_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks for what other processes have written by the system's clock, which stands still here."""
+    monkeypatch.setattr(_sqlite, "_POLL_AFTER", 0.0)
     with Scheduler() as scheduler:
         SQLiteEventStore.start_link(tmp_path / "events.db", durability="normal")
         ref = Total.start_link(stream="s", store=SQLiteEventStore)
@@ -468,6 +533,7 @@ def test_a_crowd_is_told_at_once() -> None:
         scheduler.run()
         hume.publish(STORE, "s", 1)
         assert scheduler.waiting() == crowd
+        assert "hume-crier" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_plain_actor_under_a_supervisor_takes_part() -> None:
@@ -530,7 +596,9 @@ def test_leaving_stops_all_in_order_and_what_waits_is_taken_out_of_it() -> None:
         GenServer.cast(stuck, 1)
         scheduler.run()
         kill(stuck)
+        history = scheduler.history.copy()
     assert done == ["shutdown", "shutdown", "taken out"]
+    assert scheduler.history == history  # which is the test's
 
 
 def test_an_error_within_kills_all_that_is_there() -> None:
@@ -554,7 +622,10 @@ def test_an_error_within_kills_all_that_is_there() -> None:
 def test_an_endless_exchange_is_ended() -> None:
     class Endless(GenServer):
         def handle_cast(self, message: Any) -> None:
+            handled.append(message)
             GenServer.cast(self.actor_ref, message)
+
+    handled: list[Any] = []
 
     def exchange() -> None:
         with Scheduler(max_steps=50):
@@ -563,6 +634,7 @@ def test_an_endless_exchange_is_ended() -> None:
 
     with pytest.raises(Deadlock, match=r"no end after 50 steps .* \['Endless#1', 'Endless#1'"):
         exchange()
+    assert len(handled) < 50
 
 
 def test_an_actor_that_does_not_come_back_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
