@@ -110,6 +110,15 @@ def test_init_runs_in_start_and_nobody_else() -> None:
         assert GenServer.call(account, ("add", 1)) == 1
 
 
+def test_init_runs_in_the_step_that_starts_an_actor() -> None:
+    with Scheduler() as scheduler:
+        starter = Probe.start()
+        GenServer.cast(starter, lambda _: Probe.start(name="started"))
+        scheduler.step(starter)
+        assert mailbox(hume.whereis("started")).started.done()
+        assert scheduler.waiting() == [starter]  # which can go on
+
+
 def test_a_callback_that_waits_is_left_there_and_gone_on_with_when_its_answer_is_there() -> None:
     with Scheduler() as scheduler:
         account = Account.start()
@@ -164,14 +173,14 @@ def test_a_step_of_one_who_can_make_none_says_why_and_who_can() -> None:
 def test_a_pause_lets_others_go_on_in_the_middle() -> None:
     with Scheduler(lambda names: names[-1]) as scheduler:
         one, two = Probe.start(), Probe.start()
-        GenServer.cast(one, lambda probe: (scheduler.pause(), probe.seen.put("after the pause")))
+        GenServer.cast(one, lambda probe: [step() for step in (scheduler.pause, lambda: probe.seen.put("after it"))])
         GenServer.cast(two, "a message")
         scheduler.step(one)
         assert scheduler.waiting() == [one, two]
         scheduler.pause()  # "test" is the last of the names: the test goes on
         assert scheduler.waiting() == [one, two]
         scheduler.run()
-        assert do(one, lambda probe: drained(probe.seen)) == ["after the pause"]
+        assert do(one, lambda probe: drained(probe.seen)) == ["after it"]
         assert scheduler.history[:4] == ["Probe#1", "test", "Probe#2", "Probe#1"]
     with Scheduler() as scheduler:
         GenServer.cast(Probe.start(), "a message")
@@ -403,8 +412,8 @@ def test_time_stands_still_while_anybody_can_go_on_and_then_goes_to_the_next_mom
 def test_a_timer_that_is_cancelled_is_nothing_to_do() -> None:
     with Scheduler() as scheduler:
         ref = Probe.start()
-        do(ref, lambda probe: probe.send_after(1.0, "never").cancel())
         do(ref, lambda probe: probe.send_after(2.0, "a message"))
+        do(ref, lambda probe: probe.send_after(1.0, "never").cancel())
         scheduler.clock.jump(1.0)
         assert scheduler.waiting() == []
         scheduler.clock.jump(1.0)
@@ -578,25 +587,29 @@ def test_a_scheduler_is_alone_and_is_used_once() -> None:
 def test_leaving_stops_all_in_order_and_what_waits_is_taken_out_of_it() -> None:
     done: list[str] = []
 
-    class Stuck(Naive):
-        def handle_cast(self, amount: int) -> None:
+    class Stuck(GenServer):
+        def handle_cast(self, gate: Gate) -> None:
             try:
-                super().handle_cast(amount)
+                gate.hold()
             finally:
                 done.append("taken out")
 
     class Orderly(GenServer):
+        def handle_cast(self, message: Any) -> None:
+            """Wait, at the end, for its turn."""
+
         def terminate(self, reason: object) -> None:
             done.append(str(reason))
 
-    with Scheduler() as scheduler:
-        Orderly.start()
-        Orderly.start_link()
-        stuck = Stuck.start(Silent.start())
-        GenServer.cast(stuck, 1)
+    with Scheduler(lambda _: pytest.fail("asked for a choice")) as scheduler:
+        orderly = Orderly.start(), Orderly.start_link()
+        stuck = Stuck.start()
+        GenServer.cast(stuck, Gate())
         scheduler.run()
         kill(stuck)
         history = scheduler.history.copy()
+        for ref in orderly:
+            GenServer.cast(ref, "a message")
     assert done == ["shutdown", "shutdown", "taken out"]
     assert scheduler.history == history  # which is the test's
 
@@ -643,6 +656,7 @@ def test_an_actor_that_does_not_come_back_is_named(monkeypatch: pytest.MonkeyPat
 
     def wait_unseen() -> None:
         with Scheduler() as scheduler:
+            Account.start()  # whose thread leaves all the same
             GenServer.cast(Probe.start(), lambda _: event.wait(LIMIT))
             scheduler.run()
 
