@@ -26,7 +26,6 @@ import pykka
 from hume import _bus
 from hume.actors import _threads
 from hume.actors._application import stop_actors, stop_application
-from hume.actors._clock import SystemClock
 from hume.actors._gen_server import GenServer
 from hume.actors._mailbox import Mailbox
 from hume.actors._registry import Server, any_mailbox_of
@@ -34,9 +33,9 @@ from hume.actors._supervisor_core import SupervisorCore
 from hume.errors import HumeError
 from hume.testing._clock import ManualClock
 from hume.testing._leaks import application_in_use
+from hume.testing._strand import NEVER, Lock, Strand, never
 
 if TYPE_CHECKING:
-    from _thread import LockType
     from collections.abc import Callable, Sequence
 
     from pykka._envelope import Envelope
@@ -44,17 +43,12 @@ if TYPE_CHECKING:
 __all__ = ["Deadlock", "Scheduler"]
 
 _TEST: Final = "test"  # the name of the test's own thread, where it is one of those that may go on
-_NEVER: Final = float("inf")
 _PATIENCE: Final = 30.0  # seconds of real time that an actor may run; only one that waits for what we can't see does
 _LAST_WORDS: Final = 100  # times that an actor which is abandoned may try to wait all the same
 
 
 class Deadlock(AssertionError):
     """The test waits, nobody can go on, and no time that passes would help; or there is no end to it."""
-
-
-class _Abandoned(BaseException):
-    """Takes an actor's thread out of what it waits for, when the scheduler is left."""
 
 
 class Scheduler:
@@ -73,8 +67,9 @@ class Scheduler:
             with Scheduler(lambda names: data.draw(st.sampled_from(names))):
                 ...
 
-    or at random (``choose=random.Random(seed).choice``). The choices that were made are in `history`; with
-    ``replay=history`` the same test does the same again.
+    or at random (``choose=random.Random(seed).choice``). The steps that were made are in `history`; with
+    ``replay=history`` the same test does the same again. What is done without waiting can't be interrupted, but where
+    it calls `pause`, from which, if it is the test that calls, the one to go on may be ``"test"``.
 
     Time stands still, for timers and for timeouts, as long as anybody can go on. Where the test waits and nobody can,
     it goes on by itself to the next moment at which somebody has something to do; ``clock.advance(seconds)`` moves it.
@@ -86,6 +81,7 @@ class Scheduler:
         max_steps: how many there may be in all.
 
     Raises:
+        TypeError: *choose* can't be called.
         Deadlock: (wherever the test waits) nobody can go on, or not after *max_steps* steps.
         HumeError: (on entering) actors run already, with threads that are not the scheduler's.
 
@@ -114,16 +110,19 @@ class Scheduler:
         replay: Sequence[str] = (),
         max_steps: int = 10_000,
     ) -> None:
+        if choose is not None and not callable(choose):
+            msg = f"choose must be a function that returns one of the names it gets, not {choose!r}"
+            raise TypeError(f"{msg}; a history is given as replay=" if isinstance(choose, list) else msg)
         self.history: list[str] = []  # who made each step
         self.clock: ManualClock = _Clock(self)
         self._choose, self._replay, self._max_steps = choose, tuple(replay), max_steps
-        self._strands: dict[str, _Strand] = {}  # by name, in the order started
+        self._strands: dict[str, Strand] = {}  # by name, in the order started
         self._started: Counter[str] = Counter()  # of each class
         self._latest: dict[str, int] = {}  # the number of each one's latest step
         self._count = 0  # of steps, and of times that the time went on
         self._baton = allocate_lock()  # the test waits for it
         self._baton.acquire()
-        self._running: _Strand | None = None  # who has the baton, if not the test
+        self._running: Strand | None = None  # who has the baton, if not the test
         self._home: int | None = None  # the test's thread, while the scheduler is in force
         self._is_closing = False
         self._replaced: list[tuple[Any, str, Any]] = []
@@ -164,7 +163,7 @@ class Scheduler:
         """
         me = self._me()
         if me is not None:
-            me.wait(lambda: True, _never)
+            me.wait(lambda: True, never)
         elif self._home == threading.get_ident() and not self._is_closing:
             while (name := self._pick([*self._ready(), _TEST])) != _TEST:
                 self._resume(name)
@@ -176,14 +175,14 @@ class Scheduler:
             raise HumeError(msg)
         _refuse_running_actors()
         self._home = threading.get_ident()
-        self._replace(_threads, "allocate_lock", lambda: _Lock(self))
+        self._replace(_threads, "allocate_lock", lambda: Lock(self))
         self._replace(_threads, "monotonic", self.clock.monotonic)
         self._replace(_threads, "sleep", self._sleep)
         self._replace(_threads, "start", self._start)
         self._replace(_threads, "receiver", self._receiver)
         self._replace(GenServer, "clock", self.clock)
         self._replace(SupervisorCore, "random", staticmethod(random.Random(0).random))  # noqa: S311 - no secret
-        self._replace(_bus, "_CROWD", _NEVER)  # no crowd is told by another thread
+        self._replace(_bus, "_CROWD", NEVER)  # no crowd is told by another thread
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -247,7 +246,7 @@ class Scheduler:
         while new := [strand for strand in self._strands.values() if not strand.has_begun]:
             self._hand_to(new[0])
 
-    def _hand_to(self, strand: _Strand) -> None:
+    def _hand_to(self, strand: Strand) -> None:
         self._running, strand.has_begun = strand, True
         strand.go.release()
         if not self._baton.acquire(timeout=_PATIENCE):
@@ -259,15 +258,15 @@ class Scheduler:
 
     # -- waiting
 
-    def _me(self) -> _Strand | None:
+    def _me(self) -> Strand | None:
         thread = threading.current_thread()
-        return thread if isinstance(thread, _Strand) and thread.scheduler is self else None
+        return thread if isinstance(thread, Strand) and thread.scheduler is self else None
 
-    def sees_me(self) -> bool:
+    def _sees_me(self) -> bool:
         """Tell whether the calling thread is the test's, or an actor's of this scheduler, while it is in force."""
         return self._home is not None and (self._home == threading.get_ident() or self._me() is not None)
 
-    def wait(self, until: Callable[[], bool], moment: Callable[[], float]) -> None:
+    def _wait(self, until: Callable[[], bool], moment: Callable[[], float]) -> None:
         """Let others go on until something is true, or the time has come. It may be no longer true then."""
         me = self._me()
         if me is not None:
@@ -283,16 +282,16 @@ class Scheduler:
 
     def _let_time_pass(self, limit: float) -> None:
         self._tick()
-        due = min(limit, self.next_moment())
-        if due == _NEVER:
+        due = min(limit, self._next_moment())
+        if due == NEVER:
             plights = [f"{name} {strand.plight()}" for name, strand in self._strands.items() if not strand.is_idle]
             msg = f"the test waits, and nobody can go on: {'; '.join(plights) or 'no actor has a message'}"
             raise Deadlock(msg)
         self.clock._reach(due)
 
-    def next_moment(self) -> float:
+    def _next_moment(self) -> float:
         """Return when somebody can go on because time has passed."""
-        return min((strand.moment() for strand in self._strands.values()), default=_NEVER)
+        return min((strand.moment() for strand in self._strands.values()), default=NEVER)
 
     # -- what stands in for what actors run on
 
@@ -302,23 +301,23 @@ class Scheduler:
 
     def _name_of(self, mailbox: Mailbox) -> str:
         thread = mailbox.thread
-        return thread.name if isinstance(thread, _Strand) else str(mailbox)
+        return thread.name if isinstance(thread, Strand) else str(mailbox)
 
     def _start(self, mailbox: Mailbox, run: Callable[[], None], _name: str, *, daemon: bool) -> None:
         of_class = mailbox.ref.actor_class.__name__
         self._started[of_class] += 1
-        strand = mailbox.thread = _Strand(self, f"{of_class}#{self._started[of_class]}", mailbox, run)
+        strand = mailbox.thread = Strand(self, f"{of_class}#{self._started[of_class]}", mailbox, run)
         strand.start()
         self._strands[strand.name] = strand
         if self._home == threading.get_ident():
             self._begin_new()  # else when the starter has begun to wait for it
 
     def _sleep(self, seconds: float) -> None:
-        if not self.sees_me():
+        if not self._sees_me():
             time.sleep(seconds)
             return
         end = self.clock.monotonic() + seconds
-        self.wait(lambda: False, lambda: end)
+        self._wait(lambda: False, lambda: end)
 
     def _receiver(self, mailbox: Mailbox, get: Callable[[], Envelope[Any]]) -> Callable[[], Envelope[Any]]:
         me = self._me()
@@ -349,123 +348,11 @@ class _Clock(ManualClock):
 
     def _pass(self, end: float, timeout: float) -> None:
         self._scheduler.run()
-        while (due := self._scheduler.next_moment()) <= end:
+        while (due := self._scheduler._next_moment()) <= end:
             self._reach(due)
             self._scheduler.run()
         self._reach(end)
         self._scheduler.run()
-
-
-_STANDSTILL: Final = ManualClock()  # of actors that go by the system's clock whatever others do: it never moves
-
-
-def _never() -> float:
-    return _NEVER
-
-
-class _Strand(threading.Thread):
-    """An actor's thread. It runs while it has the baton, and says what it waits for when it gives it back."""
-
-    def __init__(self, scheduler: Scheduler, name: str, mailbox: Mailbox, live: Callable[[], None]) -> None:
-        super().__init__(name=name, daemon=True)
-        self.scheduler, self.mailbox, self._live = scheduler, mailbox, live
-        self.go = allocate_lock()
-        self.go.acquire()
-        self.until: Callable[[], bool] = lambda: True
-        self.moment: Callable[[], float] = _never
-        self.has_begun = self.has_ended = self.is_abandoned = self.is_idle = False
-
-    def run(self) -> None:
-        self.go.acquire()
-        try:
-            if not self.is_abandoned:
-                self._live()
-        finally:
-            self.has_ended = True
-            with suppress(RuntimeError):  # nobody waits for it, and others may have left so, when one did not come back
-                self.scheduler._baton.release()
-
-    def wait(self, until: Callable[[], bool], moment: Callable[[], float]) -> None:
-        """Give the baton back until it comes again: when *until* is true, or it is *moment*, and this one is chosen."""
-        if not self.is_abandoned:
-            self.until, self.moment = until, moment
-            self.scheduler._baton.release()
-            self.go.acquire()
-        if self.is_abandoned:
-            raise _Abandoned
-
-    def receive(self, mailbox: Mailbox, get: Callable[[], Envelope[Any]]) -> Envelope[Any]:
-        """Get the next message."""
-        if isinstance(mailbox.clock, SystemClock):
-            mailbox.clock = _STANDSTILL
-
-        def is_there() -> bool:
-            return not mailbox.empty() or _next_due(mailbox) <= mailbox.clock.monotonic()
-
-        self.is_idle = True
-        self.wait(is_there, lambda: _next_due(mailbox) if mailbox.clock is self.scheduler.clock else _NEVER)
-        self.is_idle = False
-        return get()
-
-    def is_ready(self) -> bool:
-        """Tell whether it could go on."""
-        return self.until() or self.moment() <= self.scheduler.clock.monotonic()
-
-    def plight(self) -> str:
-        """Say what it waits for."""
-        if self.is_idle:
-            return "has no message"
-        waits = self.mailbox.waiting_on
-        return "waits" if waits is None else f"waits for {self.scheduler._name_of(waits[0])}"
-
-    def join(self, timeout: float | None = None) -> None:
-        if self.scheduler.sees_me():
-            deadline = _NEVER if timeout is None else self.scheduler.clock.monotonic() + timeout
-            self.scheduler.wait(lambda: self.has_ended, lambda: deadline)
-            if not self.has_ended:
-                return
-        super().join(timeout)
-
-
-def _next_due(mailbox: Mailbox) -> float:
-    return min((due for due, _, timer in mailbox._timers if timer.is_open), default=_NEVER)
-
-
-class _Lock:
-    """A lock on which whoever waits lets others go on."""
-
-    __slots__ = ("_lock", "_scheduler")
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._lock: LockType = allocate_lock()
-        self._scheduler = scheduler
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - as the real one's
-        lock, scheduler = self._lock, self._scheduler
-        if lock.acquire(blocking=False):
-            return True
-        if not blocking:
-            return False
-        if not scheduler.sees_me():
-            return lock.acquire(timeout=timeout)
-        deadline = _NEVER if timeout < 0 else scheduler.clock.monotonic() + timeout
-        while not lock.acquire(blocking=False):
-            if scheduler.clock.monotonic() >= deadline:
-                return False
-            scheduler.wait(lambda: not lock.locked(), lambda: deadline)
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
-
-    def locked(self) -> bool:
-        return self._lock.locked()
-
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 def _refuse_running_actors() -> None:

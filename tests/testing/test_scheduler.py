@@ -270,6 +270,11 @@ def test_a_history_of_something_else_is_refused_where_it_differs() -> None:
         deposits(Naive, Scheduler(replay=["Naive#1", "Naive#7"]))
 
 
+def test_a_history_in_the_wrong_place_is_told_the_right_one() -> None:
+    with pytest.raises(TypeError, match=r"not \['Naive#1'\]; a history is given as replay="):
+        Scheduler(["Naive#1"])  # type: ignore[arg-type]  # as somebody might
+
+
 # -- what Hume promises, in any order
 
 
