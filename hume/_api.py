@@ -136,10 +136,7 @@ def publish_many(
     metadata: Mapping[str, Any] | None = None,
 ) -> int:
     """Append several events to a stream, all or none, and return the last one's number; else as `publish`."""
-    batch = list(several(payloads))
-    if any(payload is None for payload in batch):
-        check_payload(None)
-    return _append(store, stream, batch, expect_seq, metadata)
+    return _append(store, stream, list(several(payloads)), expect_seq, metadata)
 
 
 def _append(store: Any, stream: Hashable, batch: Any, expect_seq: Any, metadata: Mapping[str, Any] | None) -> int:
@@ -147,6 +144,8 @@ def _append(store: Any, stream: Hashable, batch: Any, expect_seq: Any, metadata:
     if not isinstance(target, DirectStore):  # which checks for itself
         check_stream(stream)
         check_expect_seq(expect_seq)
+        for payload in batch:
+            check_payload(payload)
         if (me := current()) is not None and not me.alive:
             raise me.dead_error()  # a killed actor's thread publishes nothing any more
     if _handlers and _watch.is_publishing_watched():

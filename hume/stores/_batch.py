@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from hume.actors._isolate import is_immutable, isolated
+from hume.actors._isolate import ATOMS, is_immutable, isolated
 from hume.actors._mailbox import current
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from hume.actors._mailbox import Mailbox
 
@@ -47,6 +47,9 @@ class SeveralStreams:
     """What stands for several streams, and so is the name of none."""
 
     __slots__ = ()
+
+
+_PLAIN: Final = ATOMS - {type(None)}  # the types of what can be an event, and never be changed
 
 
 def check_stream(stream: Hashable) -> None:
@@ -120,7 +123,8 @@ class Batch:
         self.expect_seq: object = expect_seq
         self.shareable: bool = True  # threads may get the very objects
         kind = type(payloads)
-        self.payloads: list[Any] = self._kept(payloads if kind is tuple or kind is list else several(payloads))
+        items: Any = payloads if kind is tuple or kind is list else list(several(payloads))
+        self.payloads: list[Any] = self._kept(items)
         self.ids: list[UUID] | None = None if ids is None else _checked_ids(ids, len(self.payloads))
         self.metadata: dict[str, Any] | None = None if metadata is None else _checked_metadata(metadata) or None
         me = current()
@@ -129,8 +133,10 @@ class Batch:
                 raise me.dead_error()  # a killed actor's thread writes nowhere
             self.metadata = _inherited(me, self.metadata)
 
-    def _kept(self, payloads: Iterable[Any]) -> list[Any]:
+    def _kept(self, payloads: Sequence[Any]) -> list[Any]:
         """Return the payloads as the log keeps them: themselves if they can't be changed, or copies."""
+        if len(payloads) > 1 and _PLAIN.issuperset(map(type, payloads)):
+            return list(payloads)
         return [
             payload if payload is not None and is_immutable(payload) else self._copy(payload) for payload in payloads
         ]

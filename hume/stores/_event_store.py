@@ -218,10 +218,8 @@ def resolve(store: Any) -> EventStore:
     except TypeError:  # not hashable, so no name
         mailbox = None
     if mailbox is not None:
-        face: Any = mailbox.face
-        if isinstance(face, DirectStore):
-            return cast("EventStore", face)
-        return _of_actor(mailbox.ref, store)
+        face: EventStore = mailbox.face  # if it is a store's
+        return face if isinstance(mailbox.face, DirectStore) else _of_actor(mailbox.ref, store)
     missing = _missing(store)
     if missing or isinstance(store, type) or hasattr(store, "actor_inbox"):
         _refuse(store, missing)

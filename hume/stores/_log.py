@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from itertools import count, islice, repeat
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,10 +11,10 @@ from sortedcontainers import SortedSet
 
 from hume.errors import IdConflict, UnexpectedSequence
 from hume.stores._batch import EXISTS, Batch
-from hume.stores._event import Event, Origin, new_event
+from hume.stores._event import POSITION, Event, Origin, new_event
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -31,76 +30,95 @@ class Log:
     """One stream's events in columns: what belongs to number n stands at index n - 1, or under the key n.
 
     So an append makes no object for the garbage collector to look at, and a fold reads the payloads as they lie there.
-    Appending costs O(1) and a page O(its length), whatever other streams hold. Only to be touched with the table's
-    lock held, except that what stands under a number, once there, never changes.
+    Positions are kept as runs, since events that follow each other in the stream mostly do so in the store: run r
+    begins at index ``starts[r]``, with position ``firsts[r]``. Appending costs O(1) and a page O(its length), whatever
+    other streams hold. Only to be touched with the table's lock held, except that what stands under a number, once
+    there, never changes.
     """
 
     __slots__ = (
-        "given_ids", "ids", "metadata", "origin", "payloads", "positions", "recorded_at", "shareable", "stream"
-    )  # fmt: skip
+        *("stream", "origin", "starts", "firsts", "payloads", "recorded_at"),
+        *("metadata", "given_ids", "ids", "indexed", "shareable"),
+    )
 
     def __init__(self, stream: Hashable, origin: Origin) -> None:
         self.stream, self.origin = stream, origin
-        self.positions: array[int] = array("q")
-        self.payloads: list[Any] = []
+        self.starts: list[int] = []
+        self.firsts: list[int] = []
         self.recorded_at: list[datetime] = []
+        self.payloads: list[Any] = []
         self.metadata: dict[int, dict[str, Any]] = {}  # of those events that have any
         self.given_ids: dict[int, UUID] = {}  # of those events that were appended with one
-        self.ids: dict[UUID, int] | None = None  # the number of each id, once somebody has appended with ids
+        self.ids: dict[UUID, int] = {}  # the number of each id, as far as ``indexed``: for appends with ids
+        self.indexed = 0
         self.shareable = True  # no payload can be changed in place, so readers get the very objects
 
     @property
     def last(self) -> int:
         """The number of the last event."""
-        return len(self.positions)
+        return len(self.payloads)
 
-    def extend(self, batch: Batch, recorded_at: datetime, position: int) -> None:
-        """Append a batch, whose first event has this position."""
-        payloads, seq = batch.payloads, len(self.positions) + 1
-        if len(payloads) == 1:
-            self.positions.append(position)
-            self.payloads.append(payloads[0])
-            self.recorded_at.append(recorded_at)
-        else:
-            self.positions.extend(range(position, position + len(payloads)))
-            self.payloads.extend(payloads)
-            self.recorded_at.extend(repeat(recorded_at, len(payloads)))
+    def describe(self, batch: Batch) -> None:
+        """Note what is said of a batch that is being appended, besides its payloads."""
+        seq, count = len(self.payloads) + 1, len(batch.payloads)
         if not batch.shareable:
             self.shareable = False
         if batch.metadata is not None:
-            self.metadata.update(zip(range(seq, seq + len(payloads)), repeat(batch.metadata)))
+            self.metadata.update(zip(range(seq, seq + count), repeat(batch.metadata)))
         if batch.ids is not None:
             self.given_ids.update(enumerate(batch.ids, seq))
-        if self.ids is not None:
-            self.ids.update((self.id(number), number) for number in range(seq, seq + len(payloads)))
 
-    def cut(self, position: int) -> None:
-        """Take out what was appended beyond a position, however far that came."""
-        length = bisect_right(self.positions, position)
-        for seq in range(length + 1, len(self.positions) + 1):
-            self.metadata.pop(seq, None)
-            self.given_ids.pop(seq, None)
-        del self.positions[length:], self.payloads[length:], self.recorded_at[length:]
-        self.ids = None
+    def cut(self, length: int) -> None:
+        """Take out what was appended after number *length*, however far that came."""
+        run = bisect_left(self.starts, length)
+        del self.starts[run:], self.firsts[run:], self.recorded_at[length:], self.payloads[length:]
+        for column in (self.metadata, self.given_ids):
+            for seq in [seq for seq in column if seq > length]:
+                column.pop(seq)
+        self.ids, self.indexed = {}, 0
 
     def page(self, after: int, limit: int) -> LogPage:
         """Return the events that follow number *after*, at most *limit* of them."""
         return LogPage(self, after, after + limit)
 
+    def position(self, index: int) -> int:
+        """Return the position of the event at an index."""
+        run = bisect_right(self.starts, index) - 1
+        return self.firsts[run] + index - self.starts[run]
+
+    def positions(self, start: int, end: int) -> Iterator[int]:
+        """Yield the positions of the events from one index up to another."""
+        run = bisect_right(self.starts, start) - 1
+        while start < end:
+            run += 1
+            until = min(end, self.starts[run]) if run < len(self.starts) else end
+            first = self.firsts[run - 1] - self.starts[run - 1]
+            yield from range(first + start, first + until)
+            start = until
+
+    def index_after(self, position: int) -> int:
+        """Return the index of the first event beyond a position."""
+        run = bisect_right(self.firsts, position)
+        if not run:
+            return 0
+        end = self.starts[run] if run < len(self.starts) else len(self.payloads)
+        return min(end, self.starts[run - 1] + position + 1 - self.firsts[run - 1])
+
     def id(self, seq: int) -> UUID:
         """Return the id of the event of that number, which is there."""
         given = self.given_ids.get(seq)
-        return self.origin.event_id(self.positions[seq - 1]) if given is None else given
+        return self.origin.event_id(self.position(seq - 1)) if given is None else given
 
     def known(self, one: UUID) -> int | None:
         """Return the number of the event that has this id, or `None`."""
-        if self.ids is None:
-            self.ids = {self.id(seq): seq for seq in range(1, self.last + 1)}
+        for seq in range(self.indexed + 1, self.last + 1):
+            self.ids[self.id(seq)] = seq
+            self.indexed = seq
         return self.ids.get(one)
 
     def event(self, seq: int) -> Event:
         """Return the event of that number, which is there."""
-        return self._event(seq, self.payloads[seq - 1], self.recorded_at[seq - 1], self.positions[seq - 1])
+        return self._event(seq, self.payloads[seq - 1], self.recorded_at[seq - 1], self.position(seq - 1))
 
     def _event(self, seq: int, payload: Any, recorded_at: datetime, position: int) -> Event:
         source = self.given_ids.get(seq, self.origin)
@@ -108,19 +126,23 @@ class Log:
 
     def _check(self) -> None:
         """Assert that the columns are of one length, and the positions ascend."""
-        assert len(self.positions) == len(self.payloads) == len(self.recorded_at)
-        assert all(map(int.__lt__, self.positions, self.positions[1:]))
+        assert len(self.payloads) == len(self.recorded_at)
+        assert len(self.starts) == len(self.firsts)
+        assert self.starts[:1] in ([], [0])
+        positions = list(self.positions(0, self.last))
+        assert positions == [self.position(index) for index in range(self.last)]
+        assert all(map(int.__lt__, positions, positions[1:]))
         numbers = set(range(1, self.last + 1))
         assert numbers.issuperset(self.metadata)
         assert numbers.issuperset(self.given_ids)
-        assert self.ids is None or self.ids == {self.id(seq): seq for seq in numbers}
+        assert self.ids == {self.id(seq): seq for seq in range(1, self.indexed + 1)}
 
 
 class LogPage:
     """A part of a log: the payloads; whole events are made only for those who want them.
 
     It is cut out with the table's lock held, and is its reader's from then on. What else there is of its events is
-    looked up in the log without the lock: in a single step each, of what is there and never changes.
+    looked up in the log without the lock: each of these looks is a single step, at what is there and never changes.
     """
 
     __slots__ = ("_log", "_start", "payloads")
@@ -132,26 +154,31 @@ class LogPage:
     def event(self, index: int) -> Event:
         """Return one of the events whole."""
         log, at = self._log, self._start + index
-        return log._event(at + 1, self.payloads[index], log.recorded_at[at], log.positions[at])
+        return log._event(at + 1, self.payloads[index], log.recorded_at[at], log.position(at))
 
     def events(self) -> list[Event]:
         """Return all of the events whole."""
         log, start = self._log, self._start
         end = start + len(self.payloads)
-        return list(
-            map(log._event, count(start + 1), self.payloads, log.recorded_at[start:end], log.positions[start:end])
-        )
+        times, positions = log.recorded_at[start:end], log.positions(start, end)
+        return list(map(log._event, count(start + 1), self.payloads, times, positions))
 
 
 class Logs:
-    """All streams of a store and the order of all events: what the table holds and the heir inherits."""
+    """All streams of a store and the order of all events: what the table holds and the heir inherits.
 
-    __slots__ = ("names", "order", "origin", "others", "seqs", "streams")
+    The order is kept as runs, too: run r is of ``logs[r]``, from number ``seqs[r]`` on, and begins at position
+    ``firsts[r]``.
+    """
+
+    __slots__ = ("count", "firsts", "logs", "names", "origin", "others", "seqs", "streams")
 
     def __init__(self) -> None:
         self.streams: dict[Hashable, Log] = {}
-        self.order: list[Log] = []  # the event at position p is in the log at index p - 1 ...
-        self.seqs: array[int] = array("q")  # ... and has the number at index p - 1
+        self.count = 0  # events, and so the last position
+        self.firsts: list[int] = []
+        self.logs: list[Log] = []
+        self.seqs: list[int] = []
         self.names: SortedSet[str] = SortedSet()  # of the streams whose names are strings: finds those with a prefix
         self.others: list[Hashable] = []  # the other streams' names
         self.origin = Origin()
@@ -159,7 +186,7 @@ class Logs:
     def last(self, stream: Hashable) -> int:
         """Return the number of a stream's last event, 0 if it has none."""
         log = self.streams.get(stream)
-        return 0 if log is None else len(log.positions)
+        return 0 if log is None else len(log.payloads)
 
     # -- writing
 
@@ -194,35 +221,44 @@ class Logs:
 
     def add(self, batch: Batch, recorded_at: datetime) -> int:
         """Append a batch that `check` has let pass, and return the last number."""
-        log, number = self.streams.get(batch.stream), len(batch.payloads)
+        log, payloads = self.streams.get(batch.stream), batch.payloads
+        if not payloads:
+            return self.last(batch.stream)
         if log is None:
-            if not number:
-                return 0
             log = Log(batch.stream, self.origin)
-        order, seq = self.order, len(log.positions)
-        position = len(order)
+        seq, position = len(log.payloads), self.count
         try:
-            if number == 1:
-                order.append(log)
+            if not self.logs or self.logs[-1] is not log:  # a new run
+                log.starts.append(seq)
+                log.firsts.append(position + 1)
+                self.firsts.append(position + 1)
                 self.seqs.append(seq + 1)
+                self.logs.append(log)
+            if batch.metadata is not None or batch.ids is not None or not batch.shareable:
+                log.describe(batch)
+            if len(payloads) == 1:
+                log.recorded_at.append(recorded_at)
+                log.payloads.append(payloads[0])
+                self.count = position + 1
             else:
-                order.extend(repeat(log, number))
-                self.seqs.extend(range(seq + 1, seq + 1 + number))
-            log.extend(batch, recorded_at, position + 1)
+                log.recorded_at.extend(repeat(recorded_at, len(payloads)))
+                log.payloads.extend(payloads)
+                self.count = position + len(payloads)
             if not seq:
                 self._begin(log)
         except BaseException:  # no memory, or a Ctrl-C: all or nothing
-            self.cut(position)
+            self._cut(position, {log: seq})
             raise
-        return seq + number
+        return seq + len(payloads)
 
-    def add_all(self, batches: Iterable[tuple[Batch, datetime]]) -> list[int]:
+    def add_all(self, batches: Sequence[tuple[Batch, datetime]]) -> list[int]:
         """Append batches that `check` has let pass, all or none."""
-        position = len(self.order)
+        position, before = self.count, {batch.stream: self.last(batch.stream) for batch, _ in batches}
         try:
             return [self.add(batch, recorded_at) for batch, recorded_at in batches]
         except BaseException:
-            self.cut(position)
+            logs = {self.streams[stream]: seq for stream, seq in before.items() if stream in self.streams}
+            self._cut(position, logs)
             raise
 
     def _begin(self, log: Log) -> None:
@@ -232,16 +268,18 @@ class Logs:
         else:
             self.others.append(log.stream)
 
-    def cut(self, position: int) -> None:
-        """Take out what was appended beyond a position, however far that came."""
-        for log in dict.fromkeys(self.order[position:]):
-            log.cut(position)
-            if not log.positions:
+    def _cut(self, position: int, logs: Mapping[Log, int]) -> None:
+        """Take out what was appended beyond a position, and in each of the logs after a number, however far it came."""
+        self.count = position
+        run = bisect_right(self.firsts, position)
+        del self.firsts[run:], self.seqs[run:], self.logs[run:]
+        for log, seq in logs.items():
+            log.cut(seq)
+            if not seq:
                 self.streams.pop(log.stream, None)
                 if isinstance(log.stream, str):
                     self.names.discard(log.stream)
                 self.others = [name for name in self.others if name in self.streams]
-        del self.order[position:], self.seqs[position:]
 
     # -- reading
 
@@ -269,37 +307,46 @@ class Logs:
         some = list(islice(dict.fromkeys(names) if selector.prefix is None else names, _FEW + 1))
         return None if len(some) > _FEW else [log for log in map(self.streams.get, some) if log is not None]
 
-    def _merged(self, after: int, limit: int, logs: Iterable[Log]) -> tuple[list[Event], int]:
+    def _merged(self, after: int, limit: int, logs: Sequence[Log]) -> tuple[list[Event], int]:
         parts: list[Iterable[tuple[int, int, int]]] = []  # position, which log, number
-        found: list[Log] = []
         for which, log in enumerate(logs):
-            start = bisect_right(log.positions, after)
-            parts.append(zip(log.positions[start : start + limit], repeat(which), count(start + 1)))
-            found.append(log)
+            start = log.index_after(after)
+            positions = log.positions(start, min(log.last, start + limit))
+            parts.append(zip(positions, repeat(which), count(start + 1)))
         chosen = list(islice(heapq.merge(*parts), limit))
-        end = chosen[-1][0] if len(chosen) == limit else len(self.order)
-        return [found[which].event(seq) for _, which, seq in chosen], end
+        end = chosen[-1][0] if len(chosen) == limit else self.count
+        return [logs[which].event(seq) for _, which, seq in chosen], max(after, end)
 
     def _all(self, after: int, limit: int, selector: Selector) -> tuple[list[Event], int]:
         streams = None if selector.streams is None else frozenset(selector.streams)
-        order, seqs, events = self.order, self.seqs, list[Event]()
-        end = min(len(order), after + LONGEST_PAGE)
-        for index in range(after, end):
-            log = order[index]
+        events: list[Event] = []
+        run = max(0, bisect_right(self.firsts, after + 1) - 1)
+        for at in range(run, min(run + LONGEST_PAGE, len(self.firsts))):
+            log, first = self.logs[at], self.firsts[at]
+            until = self.firsts[at + 1] if at + 1 < len(self.firsts) else self.count + 1
+            passed = max(0, after + 1 - first)  # events of this run, as it is older
             if log.stream in selector if streams is None else log.stream in streams:
-                events.append(log.event(seqs[index]))
+                length = min(until - first - passed, limit - len(events))
+                events += log.page(self.seqs[at] - 1 + passed, length).events()
                 if len(events) == limit:
-                    return events, index + 1
-        return events, max(after, end)
+                    return events, events[-1][POSITION]
+            after = max(after, until - 1)
+        return events, after
 
     def _check(self) -> None:
         """Assert that every event stands in its stream, and in the order of all, once."""
+        found: dict[Log, list[int]] = {}
+        ends = [*self.firsts[1:], self.count + 1] if self.firsts else []
+        for first, until, log, seq in zip(self.firsts, ends, self.logs, self.seqs, strict=True):
+            assert first < until
+            positions = found.setdefault(log, [])
+            assert len(positions) == seq - 1
+            positions += range(first, until)
         for stream, log in self.streams.items():
             log._check()
             assert log.stream == stream
             assert log.last
-        assert len(self.order) == len(self.seqs)
-        for position, (log, seq) in enumerate(zip(self.order, self.seqs, strict=True), 1):
-            assert log.positions[seq - 1] == position
-        assert sum(log.last for log in self.streams.values()) == len(self.order)
+            assert found.pop(log) == list(log.positions(0, log.last))
+        assert not found
+        assert sum(log.last for log in self.streams.values()) == self.count
         assert set(self.names) | set(self.others) == set(self.streams)

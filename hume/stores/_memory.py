@@ -90,7 +90,7 @@ class Journal(DirectStore):
                 seq = at.get(batch.stream, logs.last(batch.stream))
                 logs.check(batch, seq)
                 at[batch.stream] = seq + len(batch.payloads)
-            seqs = logs.add_all((batch, recorded_at) for batch in checked)
+            seqs = logs.add_all([(batch, recorded_at) for batch in checked])
         if telemetry.attached(_APPEND):
             for batch, seq in zip(checked, seqs, strict=True):
                 self._tell(batch, seq)
@@ -127,7 +127,7 @@ class Journal(DirectStore):
         with self._table.lock:
             self._table.check_owner(self._mailbox)
             events, end = self._logs.page(after, min(limit, LONGEST_PAGE), selector)
-            last = len(self._logs.order)
+            last = self._logs.count
         return EventPage(list(map(unshared, events))), end, last
 
     def events(
@@ -192,7 +192,7 @@ class Journal(DirectStore):
         """Return the position of the last event, 0 if there is none."""
         with self._table.lock:
             self._table.check_owner(self._mailbox)
-            return len(self._logs.order)
+            return self._logs.count
 
     def streams(self, prefix: str | None = None) -> list[Hashable]:
         """Return the streams that have events; see `FullEventStore.streams`."""

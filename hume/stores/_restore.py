@@ -89,7 +89,7 @@ def restore(logs: Logs, events: Iterable[Returning]) -> int:
             at[stream], new[key] = event.seq, event
         elif there != _fact(event):
             raise IdConflict(stream, event.id, known=True)
-    logs.add_all((event, event.recorded_at) for event in new.values())
+    logs.add_all([(event, event.recorded_at) for event in new.values()])
     return len(new)
 
 

@@ -117,7 +117,7 @@ class EncodedBatch(Batch):
         if self.metadata is not None:
             self.encoded_metadata = self._refused("metadata", encoded_by(codec, self.metadata)).data
 
-    def _kept(self, payloads: Iterable[Any]) -> list[Any]:
+    def _kept(self, payloads: Sequence[Any]) -> list[Any]:
         return [self._encoded(payload) for payload in payloads]
 
     def _encoded(self, payload: Any) -> Encoded:

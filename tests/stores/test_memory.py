@@ -373,52 +373,61 @@ def test_the_logs_check_finds_a_gap() -> None:
         logs._check()
 
 
+class Interrupting:
+    """A column that takes what it is given, and then comes the Ctrl-C."""
+
+    def __init__(self, column: Any) -> None:
+        self.column = column
+
+    def __getattr__(self, name: str) -> Any:
+        def interrupted(*args: Any) -> None:
+            getattr(self.column, name)(*args)
+            raise KeyboardInterrupt
+
+        return interrupted if name in {"append", "extend", "update"} else getattr(self.column, name)
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __iter__(self) -> Any:
+        return iter(self.column)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.column[index]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.column[key] = value
+        raise KeyboardInterrupt
+
+    def __delitem__(self, index: Any) -> None:
+        del self.column[index]
+
+
+@pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize(
-    ("column", "many"),
-    [("given_ids", False)]
-    + [(column, many) for column in ("positions", "payloads", "recorded_at", "metadata") for many in (False, True)],
+    ("whose", "column"),
+    [("log's", column) for column in ("starts", "firsts", "payloads", "recorded_at", "metadata", "given_ids")]
+    + [("logs'", column) for column in ("firsts", "logs", "seqs", "streams")],
 )
 def test_an_append_that_is_interrupted_in_the_middle_leaves_nothing(
-    column: str, many: bool, monkeypatch: pytest.MonkeyPatch
+    whose: str, column: str, many: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Ctrl-C may come between any two steps of it."""
-
-    class Interrupting:
-        """A column that takes what it is given, and then comes the Ctrl-C."""
-
-        def __init__(self, log: Any) -> None:
-            self.column = getattr(log, column)
-
-        def __getattr__(self, name: str) -> Any:
-            def interrupted(*args: Any) -> None:
-                getattr(self.column, name)(*args)
-                raise KeyboardInterrupt
-
-            return interrupted if name in {"append", "extend", "update"} else getattr(self.column, name)
-
-        def __len__(self) -> int:
-            return len(self.column)
-
-        def __getitem__(self, index: Any) -> Any:
-            return self.column[index]
-
-        def __delitem__(self, index: Any) -> None:
-            del self.column[index]
-
     STORE.start_link()
     store: Any = resolve(STORE)
     store.append("old", ["a"], ids=[uuid.uuid4()], metadata={"by": "me"})
+    store.append("between", ["x"])
     logs = logs_of()
-    log = logs.streams["old"]
-    append = functools.partial(store.append, "old", ["b"], ids=[uuid.uuid4()])
-    if many:
+    owner = logs.streams["old"] if whose == "log's" else logs
+    append = functools.partial(store.append, "new" if column == "streams" else "old", ["b"], ids=[uuid.uuid4()])
+    if many and column != "given_ids":
         append = functools.partial(store.append_many, [("new", ["x", "y"], 0), ("old", ["b", "c"], 1)])
-    monkeypatch.setattr(log, column, Interrupting(log))
+    monkeypatch.setattr(owner, column, Interrupting(getattr(owner, column)))
     with pytest.raises(KeyboardInterrupt):
         append(metadata={"by": "me"})
     monkeypatch.undo()
     logs._check()
-    assert (contents(store, "old"), store.last_seq("new"), logs.matching(None)) == ([(1, "a")], 0, ["old"])
+    assert (contents(store, "old"), logs.matching(None), logs.count) == ([(1, "a")], ["between", "old"], 2)
     assert store.append("old", ["d"]) == 2
     logs._check()
 
