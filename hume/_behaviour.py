@@ -194,8 +194,8 @@ class Clauses:
             clause = self._by_type[kind] = next(filter(None, map(self._by_type.get, kind.__mro__)), None)
         return None if clause is None else clause(payload, state)
 
-    def unknown(self, event: Event, state: Any) -> Any:
-        """Deal with an event for which `step` returned `None`: raise, or, if not strict, log it and keep the state.
+    def unknown(self, event: Event) -> None:
+        """Deal with an event for which `step` returned `None`: raise, or, if not strict, log it.
 
         Raises:
             UnknownEvent: the projection is strict.
@@ -212,7 +212,6 @@ class Clauses:
         about = fields(server=self._server, stream=event.stream, seq=event.seq)
         words = "%s skips event %d: no clause handles %r"
         _log.warning(words, self._server, event.seq, event.payload, extra=about)
-        return state
 
 
 def _skipping(handle_event: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterable
+from functools import partial
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -62,16 +63,14 @@ def apply(fold: Fold, clauses: Clauses, page: Page) -> None:
 
     If a handler raises, the fold stands at the event before, with a state to throw away.
     """
-    step, state = clauses.step, fold.state
+    step, state = clauses.step if clauses._strict else partial(_lenient_step, fold, clauses), fold.state
     fold._at = items = iter(page.events() if clauses.whole else page.payloads)
     fold._page = page
     try:
         for item in items:  # the library's hottest lines
-            new = step(item, state)
-            if new is None:
-                new = clauses.unknown(cast("Event", fold.event), state)  # raises, or skips the event
-                fold.skip(cast("Event", fold.event))
-            state = new
+            state = step(item, state)
+            if state is None:
+                clauses.unknown(cast("Event", fold.event))  # raises
             if fold.waiting:
                 fold.seq, fold.state = _reached(fold), state
                 fold.give_way()
@@ -80,6 +79,16 @@ def apply(fold: Fold, clauses: Clauses, page: Page) -> None:
         raise
     finally:
         fold.state, fold._page, fold._at = state, None, iter(())
+
+
+def _lenient_step(fold: Fold, clauses: Clauses, item: Any, state: Any) -> Any:
+    new = clauses.step(item, state)
+    if new is not None:
+        return new
+    event = cast("Event", fold.event)
+    clauses.unknown(event)  # logs
+    fold.skip(event)
+    return state
 
 
 def _reached(fold: Fold) -> int:

@@ -93,6 +93,7 @@ class SnapshotTable:
 
 
 _SHARE: Final = 20  # snapshots may take one part in so many of the time
+_SHARE_IN_REBUILD: Final = 50
 _ADVANCE: Final = 0.05  # seconds that they may take beyond that, so that small ones need not wait
 
 
@@ -118,8 +119,8 @@ class SnapshotPolicy:
     def wait(self, now: float, *, more: bool = False) -> float | None:
         """Return the seconds until a snapshot is due (0.0: it is); `None` when only further events can make it so.
 
-        In the middle of a rebuild, with *more* to come, a later one will do better: then the share is one of the time
-        since the last snapshot, with no advance and nothing saved up.
+        In the middle of a rebuild, with *more* to come, a later one will do better: then the share is smaller, and one
+        of the time since the last snapshot, with no advance and nothing saved up.
         """
         if not self.events:
             return None
@@ -129,7 +130,7 @@ class SnapshotPolicy:
         due_in = 0.0 if by_number else self._saved_at + (self._after or 0.0) - now
         over_budget = (self._spent - _ADVANCE) * _SHARE - (now - self._began)
         if more:
-            over_budget = max(over_budget, self._last * _SHARE - (now - self._saved_at))
+            over_budget = max(over_budget, self._last * _SHARE_IN_REBUILD - (now - self._saved_at))
         return max(0.0, due_in, over_budget)
 
     def saved(self, began: float, now: float) -> None:

@@ -112,7 +112,7 @@ def _step(clauses: Clauses, about: dict[str, Any], cursor: int, event: Event, st
     try:
         new = clauses.step(event if clauses.whole else event.payload, state)
         if new is None and clauses._strict:
-            clauses.unknown(event, state)  # raises: here, so that it is the handling's error
+            clauses.unknown(event)  # raises: here, so that it is the handling's error
     except BaseException as error:
         stopped(error)
         raise

@@ -135,7 +135,10 @@ class Batch:
 
     def _kept(self, payloads: Sequence[Any]) -> list[Any]:
         """Return the payloads as the log keeps them: themselves if they can't be changed, or copies."""
-        if len(payloads) > 1 and _PLAIN.issuperset(map(type, payloads)):
+        if len(payloads) == 1:  # a list of it, as below, without the price of a comprehension
+            (payload,) = payloads
+            return [payload if payload is not None and is_immutable(payload) else self._copy(payload)]
+        if _PLAIN.issuperset(map(type, payloads)):
             return list(payloads)
         return [
             payload if payload is not None and is_immutable(payload) else self._copy(payload) for payload in payloads

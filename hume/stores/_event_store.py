@@ -209,17 +209,17 @@ def resolve(store: Any) -> EventStore:
         InvalidStore: it is no store.
         ActorDead: it is a dead actor, or a name that nobody has.
     """
-    if isinstance(store, pykka.ActorRef):
-        return _of_actor(store, store)
-    if isinstance(store, pykka.ActorProxy):
-        return _of_actor(store.actor_ref, store)
     try:
-        mailbox = find(store)
+        mailbox = find(store)  # a name, mostly
     except TypeError:  # not hashable, so no name
         mailbox = None
     if mailbox is not None:
         face: EventStore = mailbox.face  # if it is a store's
         return face if isinstance(mailbox.face, DirectStore) else _of_actor(mailbox.ref, store)
+    if isinstance(store, pykka.ActorRef):
+        return _of_actor(store, store)
+    if isinstance(store, pykka.ActorProxy):
+        return _of_actor(store.actor_ref, store)
     missing = _missing(store)
     if missing or isinstance(store, type) or hasattr(store, "actor_inbox"):
         _refuse(store, missing)
