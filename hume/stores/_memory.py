@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from hume import telemetry
-from hume.actors._gen_server import GenServer
 from hume.actors._heir import HeirActor
 from hume.actors._isolate import isolated
 from hume.actors._table import Table
@@ -17,6 +16,7 @@ from hume.stores._log import LONGEST_PAGE, Logs
 from hume.stores._page import EventPage
 from hume.stores._restore import as_returning, restore
 from hume.stores._selector import select
+from hume.stores._store_server import StoreServer
 from hume.telemetry import _handlers
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class Journal(DirectStore):
             return self._logs.matching(prefix)
 
 
-class EventStoreActor(GenServer):
+class EventStoreActor(StoreServer):
     """An event store in memory, registered under its class unless it is given another name.
 
     Any thread calls `append`, `events` and `last_seq` through the functions of Hume with the actor's name or ref; they
@@ -234,57 +234,3 @@ class EventStoreActor(GenServer):
             table = Table(key, heir=HeirActor, copier=None)
             table.insert("logs", Logs())
         self._journal = self.actor_inbox.face = Journal(table, self.actor_inbox, self.clock)
-
-    def append(
-        self,
-        stream: Hashable,
-        payloads: Iterable[Any],
-        expect_seq: Any = None,
-        *,
-        ids: Iterable[UUID] | None = None,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> int:
-        """Append all payloads or none; see `FullEventStore.append`."""
-        return self._journal.append(stream, payloads, expect_seq, ids=ids, metadata=metadata)
-
-    def append_many(
-        self, batches: Iterable[tuple[Hashable, Iterable[Any], Any]], *, metadata: Mapping[str, Any] | None = None
-    ) -> list[int]:
-        """Append to several streams, all or nothing; see `FullEventStore.append_many`."""
-        return self._journal.append_many(batches, metadata=metadata)
-
-    def restore(self, events: Iterable[Event]) -> int:
-        """Store events with the ids, numbers and times that they have; see `FullEventStore`."""
-        return self._journal.restore(events)
-
-    def events(
-        self,
-        stream: Hashable,
-        after: int = 0,
-        limit: int | None = None,
-        backward: bool = False,  # noqa: FBT001, FBT002 - the contract fixes the signature
-    ) -> list[Event]:
-        """Return a stream's events; see `FullEventStore.events`."""
-        return list(self._journal.events(stream, after, limit, backward))
-
-    def all_events(
-        self,
-        after: int = 0,
-        limit: int | None = None,
-        streams: Iterable[Hashable] | None = None,
-        prefix: str | None = None,
-    ) -> list[Event]:
-        """Return events in global order; see `FullEventStore.all_events`."""
-        return list(self._journal.all_events(after, limit, streams, prefix))
-
-    def last_seq(self, stream: Hashable) -> int:
-        """Return the number of the stream's last event, 0 if it has none."""
-        return self._journal.last_seq(stream)
-
-    def last_position(self) -> int:
-        """Return the position of the last event, 0 if there is none."""
-        return self._journal.last_position()
-
-    def streams(self, prefix: str | None = None) -> list[Hashable]:
-        """Return the streams that have events; see `FullEventStore.streams`."""
-        return self._journal.streams(prefix)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from hume import telemetry
 from hume.actors._calls import call_mailbox
 from hume.actors._clock import SYSTEM_CLOCK
-from hume.actors._gen_server import GenServer
 from hume.actors._mailbox import Mailbox, Reply, current
 from hume.errors import ActorDead
 from hume.stores._codec import Codec, JSONCodec, check_codec
@@ -19,6 +18,7 @@ from hume.stores._sqlite_restore import Restore, as_records, read_records
 from hume.stores._sqlite_schema import Database, Durability
 from hume.stores._sqlite_snapshots import SaveSnapshot, SQLiteSnapshotStore
 from hume.stores._sqlite_write import MAX_PAYLOAD, Append, EncodedBatch, Work
+from hume.stores._store_server import StoreServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -145,7 +145,7 @@ class Journal(Reader):
         return True
 
 
-class SQLiteEventStore(GenServer):
+class SQLiteEventStore(StoreServer):
     """An event store in a SQLite file, registered under its class unless it is given another name.
 
     What an append has returned for survives a crash of the process, and with ``durability="full"`` one of the machine.
@@ -239,68 +239,12 @@ class SQLiteEventStore(GenServer):
         self._committer.look()
 
     _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
-        **GenServer._handlers,
+        **StoreServer._handlers,
         Append: _on_work,
         Restore: _on_work,
         SaveSnapshot: _on_work,
         _Poll: _on_poll,
     }
-
-    # -- the store's methods, for a proxy
-
-    def append(
-        self,
-        stream: Hashable,
-        payloads: Iterable[Any],
-        expect_seq: Any = None,
-        *,
-        ids: Iterable[UUID] | None = None,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> int:
-        """Append all payloads or none; see `FullEventStore.append`."""
-        return self._journal.append(stream, payloads, expect_seq, ids=ids, metadata=metadata)
-
-    def append_many(
-        self, batches: Iterable[tuple[Hashable, Iterable[Any], Any]], *, metadata: Mapping[str, Any] | None = None
-    ) -> list[int]:
-        """Append to several streams, all or nothing; see `FullEventStore.append_many`."""
-        return self._journal.append_many(batches, metadata=metadata)
-
-    def restore(self, events: Iterable[Event]) -> int:
-        """Store events with the ids, numbers and times that they have; see `FullEventStore`."""
-        return self._journal.restore(events)
-
-    def events(
-        self,
-        stream: Hashable,
-        after: int = 0,
-        limit: int | None = None,
-        backward: bool = False,  # noqa: FBT001, FBT002 - the contract fixes the signature
-    ) -> list[Event]:
-        """Return a stream's events; see `FullEventStore.events`."""
-        return list(self._journal.events(stream, after, limit, backward))
-
-    def all_events(
-        self,
-        after: int = 0,
-        limit: int | None = None,
-        streams: Iterable[Hashable] | None = None,
-        prefix: str | None = None,
-    ) -> list[Event]:
-        """Return events in global order; see `FullEventStore.all_events`."""
-        return list(self._journal.all_events(after, limit, streams, prefix))
-
-    def last_seq(self, stream: Hashable) -> int:
-        """Return the number of the stream's last event, 0 if it has none."""
-        return self._journal.last_seq(stream)
-
-    def last_position(self) -> int:
-        """Return the position of the last event, 0 if there is none."""
-        return self._journal.last_position()
-
-    def streams(self, prefix: str | None = None) -> list[Hashable]:
-        """Return the streams that have events; see `FullEventStore.streams`."""
-        return self._journal.streams(prefix)
 
 
 def _checked(
