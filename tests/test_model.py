@@ -306,7 +306,7 @@ class Machine(RuleBasedStateMachine):
             assert (status.phase == "stopped") == (name not in self.alive)
             assert status.unknown_events == 0
             assert status.last_error is None or isinstance(status.last_error, hume.ActorDead)  # the store was down
-            assert len(ref.actor_inbox._timers) == 1
+            assert len(ref.actor_inbox._timers) <= 1  # none in the moment in which it fires
 
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # none to shrink: what threads did is not done again for that
