@@ -140,7 +140,7 @@ def test_hints_over_a_long_life_leave_one_timer() -> None:
     for number in range(1, 301):
         assert hume.publish(STORE, "s", 1) == number
         assert hume.state(ref) == number
-    assert len(mailbox_of(ref)._timers) == 1
+    eventually(lambda: len(mailbox_of(ref)._timers) == 1)  # none in the moment in which it fires
 
 
 def test_a_hint_that_comes_while_the_log_is_read_leads_to_another_look() -> None:
