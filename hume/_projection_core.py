@@ -125,6 +125,7 @@ class ProjectionCore(GenServer, Generic[State]):
         self._view = View(mailbox, settings.projection, settings.feed, options.store, options.copy_state)
         self._clauses = Clauses(self, self.__hume_handlers__, strict=options.strict)
         self._policy = SnapshotPolicy(options.snapshot_every, options.snapshot_after, self.clock.monotonic())
+        self._is_cut_off = False  # its store is down
         self._waiters: list[tuple[int, int, Reply]] = []  # a heap: the nearest number first
         self._tickets = itertools.count()
         if mailbox.name is not None:
@@ -290,7 +291,8 @@ class ProjectionCore(GenServer, Generic[State]):
         except Interrupted:
             return False  # whoever waits is answered by the death that comes
         except _StoreDown as down:
-            if self._view.last_error is not down.error:
+            if not self._is_cut_off:  # said once, and not at each try
+                self._is_cut_off = True
                 self._view.failed(down.error)
                 about = self._log_fields(reason=down.error)
                 _log.warning("%s can't read its store, and tries again: %s", self, down.error, extra=about)
@@ -298,6 +300,7 @@ class ProjectionCore(GenServer, Generic[State]):
             if reply is not None:
                 reply.fail(down.error)
             return False
+        self._is_cut_off = False
         return True
 
     # -- snapshots

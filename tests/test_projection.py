@@ -14,7 +14,7 @@ import hume
 from hume import _bus, telemetry
 from hume._snapshot import Snapshot
 from hume.actors import Crash, GenServer, Stop, _registry
-from tests.helpers import LIMIT, Gate, all_at_once, eventually, exit_reason, gone, in_thread, mailbox
+from tests.helpers import LIMIT, Gate, ManualClock, all_at_once, eventually, exit_reason, gone, in_thread, mailbox
 from tests.samples import STORE, Collected, PairStore, Shelf, Total, doing, failing
 
 if TYPE_CHECKING:
@@ -607,3 +607,18 @@ def test_while_its_store_is_down_it_lives_says_so_and_goes_on_when_the_store_is_
     store.append("s", ["b"])
     store.down = False
     assert waiter.result(LIMIT) == ["a", "b"]
+
+
+def test_a_store_that_is_down_is_told_of_once_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    def lines() -> int:
+        return sum("can't read its store" in record.getMessage() for record in caplog.records)
+
+    with ManualClock() as clock:
+        ref = hume.start_link(Collected, stream="s")
+        for times in (1, 2):
+            hume.stop(STORE)
+            clock.advance(3600.0)
+            assert (lines(), hume.status(ref).errors) == (times, times)
+            STORE.start_link()
+            hume.publish(STORE, "s", times)
+            assert hume.state(ref)[-1] == times
