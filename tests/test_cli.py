@@ -438,8 +438,8 @@ FAULTS = {
 
 
 def test_check_finds_nothing_in_a_file_in_order(path: Path, module: str) -> None:
-    assert lines_of(hume_cli("check", path)) == ["6 events in 3 streams: no problem found"]
-    assert lines_of(hume_cli("check", path, "--import", module)) == ["6 events in 3 streams: no problem found"]
+    assert lines_of(hume_cli("check", path)) == ["no problem found (events: 6, streams: 3)"]
+    assert lines_of(hume_cli("check", path, "--import", module)) == ["no problem found (events: 6, streams: 3)"]
     assert lines_of(hume_cli("check", path, "--json")) == []
 
 

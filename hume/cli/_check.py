@@ -69,7 +69,7 @@ def check(file: Path, modules: list[types.ModuleType], *, as_json: bool) -> None
         click.echo(f"{count} problem{'s' * (count > 1)} found", err=True)
         click.get_current_context().exit(1)
     if not as_json:
-        click.echo(f"{reader.last_position()} events in {len(reader.streams())} streams: no problem found")
+        click.echo(f"no problem found (events: {reader.last_position()}, streams: {len(reader.streams())})")
 
 
 def _problems(reader: FileReader) -> Iterator[Problem]:
