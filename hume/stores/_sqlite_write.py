@@ -40,7 +40,7 @@ _MOST_STREAMS: Final = 10_000  # that a writer keeps in mind
 _SELECT_STREAM: Final = "SELECT id, (SELECT max(seq) FROM events WHERE stream = streams.id) FROM streams WHERE name = ?"
 # Of several rows at once, since each step of SQLite's is a chance for another thread to take Python's lock.
 _ROW: Final = f"({', '.join('?' * 9)})"
-_INSERTS: Final = [(n, f"INSERT INTO events VALUES {', '.join([_ROW] * n)}") for n in (32, 4, 1)]  # noqa: S608 - only `?`
+_INSERTS: Final = [(n, f"INSERT INTO events VALUES {', '.join([_ROW] * n)}") for n in range(32, 0, -1)]  # noqa: S608 - only `?`
 _SELECT_KNOWN: Final = "SELECT seq, type, version, data FROM events WHERE stream = ? AND id = ?"
 _SELECT_DERIVED: Final = "SELECT seq, type, version, data FROM events WHERE position = ? AND stream = ? AND id IS NULL"
 
