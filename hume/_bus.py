@@ -109,19 +109,14 @@ def _dismiss_if_idle() -> None:
         _crier.dismiss()
 
 
-def tell(stream: Hashable) -> None:
-    """Tell whoever follows *stream* that it grew."""
+def tell(stream: Hashable, *, here: bool = False) -> None:
+    """Tell whoever follows *stream* that it grew; a crowd in another thread, unless it is to be told *here*."""
     hints = _subscribers.get(stream, ())
-    if len(hints) + len(_selectors) > _CROWD:
+    if len(hints) + len(_selectors) > _CROWD and not here:
         _crier.tell(stream)
         return
     for hint in hints:
         hint.give()
-    if _selectors:
-        _tell_selectors(stream)
-
-
-def _tell_selectors(stream: Hashable) -> None:
     for selector, hint in _selectors:
         if stream in selector:
             hint.give()
@@ -164,9 +159,7 @@ class _Crier:
             if told is not None:
                 (stream,) = told
                 self._waiting.pop(stream, None)
-                for hint in _subscribers.get(stream, ()):
-                    hint.give()
-                _tell_selectors(stream)
+                tell(stream, here=True)
             elif self._leaves():
                 return
 
