@@ -299,12 +299,14 @@ class Logs:
         return self._all(after, limit, selector) if few is None else self._merged(after, limit, few)
 
     def _few(self, selector: Selector) -> list[Log] | None:
-        names: Iterable[Hashable] | None = selector.streams
+        names: Iterable[Hashable]
         if selector.prefix is not None:
             names = self._beginning_with(selector.prefix)
-        if names is None:
+        elif selector.streams is not None:
+            names = dict.fromkeys(selector.streams)
+        else:
             return None
-        some = list(islice(dict.fromkeys(names) if selector.prefix is None else names, _FEW + 1))
+        some = list(islice(names, _FEW + 1))
         return None if len(some) > _FEW else [log for log in map(self.streams.get, some) if log is not None]
 
     def _merged(self, after: int, limit: int, logs: Sequence[Log]) -> tuple[list[Event], int]:
