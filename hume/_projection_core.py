@@ -311,12 +311,12 @@ class ProjectionCore(GenServer, Generic[State]):
         return Snapshot(view.seq, state, view.projection, self._options.version, view.log_id)
 
     def _save_if_due(self, *, more: bool = False) -> None:
-        """Save a snapshot if one is due; else see to it that the timer fires when it is."""
+        """Save a snapshot if one is due; else see to it that the timer fires when it is, if no *more* is to come."""
         now = self.clock.monotonic()
         wait = self._policy.wait(now, more=more)
         if wait == 0.0:
             self._save()
-        elif wait is not None and now + wait < self._timer.due:
+        elif wait is not None and not more and now + wait < self._timer.due:
             self.actor_inbox.move_timer(self._timer, wait)
 
     def _save(self) -> Snapshot[State] | Exception:
