@@ -40,27 +40,13 @@ def grown(store: Any, stream: str, events: int) -> Callable[[], object]:
 @benchmark("fan-out", at_most(3), reference="1 projection")
 def fan_out(size: Size) -> Iterator[Pair]:
     """The median publish of many in a row, with 100 live projections on the stream / with one."""
-    count = size(2_000)
-
-    def one(stream: str, refs: list[Any]) -> float:
-        seconds = median(count, lambda: hume.publish(STORE, stream, 1))
-        settle(refs)
-        return seconds
-
-    yield from fanned(size(100), one)
+    yield from fanned(size(100), in_a_row(size(2_000), median))
 
 
 @benchmark("fan-out, on average", no_target, reference="1 projection")
 def fan_out_on_average(size: Size) -> Iterator[Pair]:
     """One publish of many in a row, with 100 live projections, which take their share of Python's lock / with one."""
-    count = size(2_000)
-
-    def one(stream: str, refs: list[Any]) -> float:
-        seconds = mean(count, lambda: hume.publish(STORE, stream, 1))
-        settle(refs)
-        return seconds
-
-    yield from fanned(size(100), one)
+    yield from fanned(size(100), in_a_row(size(2_000), mean))
 
 
 @benchmark("fan-out, now and then", no_target, reference="1 projection")
@@ -72,6 +58,17 @@ def fan_out_now_and_then(size: Size) -> Iterator[Pair]:
         return median(count, lambda: hume.publish(STORE, stream, 1), lambda: settle(refs))
 
     yield from fanned(size(100), one)
+
+
+def in_a_row(count: int, figure: Callable[[int, Callable[[], object]], float]) -> Callable[[str, list[Any]], float]:
+    """Return what gives a figure of so many publishes, one after the other."""
+
+    def one(stream: str, refs: list[Any]) -> float:
+        seconds = figure(count, lambda: hume.publish(STORE, stream, 1))
+        settle(refs)
+        return seconds
+
+    return one
 
 
 def fanned(many: int, one: Callable[[str, list[Any]], float]) -> Iterator[Pair]:
