@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,27 @@ def test_every_python_block_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "└── Supervisor 'shop', running" in done.stdout
+
+
+def test_every_command_for_a_file_runs(tmp_path: Path) -> None:
+    (block,) = (block for block in blocks("python") if "class Takings" in block)
+    module, use = block.split("SQLiteEventStore.start_link", 1)
+    module = f"import hume\nfrom dataclasses import dataclass\n{module}"
+    (tmp_path / "shop.py").write_text(module, encoding="utf-8")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+    start = f"from shop import *\nSQLiteEventStore.start_link{use}"
+    subprocess.run([sys.executable, "-c", start], cwd=tmp_path, env=env, timeout=120, check=True)  # noqa: S603 - the block
+    (commands,) = (block for block in blocks("sh") if block.startswith("hume "))
+    for line in commands.splitlines():
+        program = "from hume.cli import main; main()"
+        command = [sys.executable, "-c", program, *shlex.split(line, comments=True)[1:]]
+        with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE) as running:  # noqa: S603 - as above
+            assert running.stdout is not None
+            if "--follow" in line:  # which shows what there is, and goes on
+                assert running.stdout.readline()
+                running.kill()
+            else:
+                assert running.wait(120) == 0, line
 
 
 def test_the_commands_for_a_new_environment_are_where_ci_looks_for_them() -> None:
