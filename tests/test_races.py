@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import subprocess
 import sys
@@ -283,8 +284,17 @@ def test_a_reader_who_is_interrupted_while_he_waits_leaves_the_projection_free()
     assert hume.state(ref, dirty=True) == ["done", *range(100)]
 
 
-def test_interrupts_at_any_moment_leave_a_projection_that_is_told_and_read() -> None:
+@pytest.mark.parametrize("arguments", ["", "events.db 0", "events.db 5", ":memory: 0", ":memory: 5"])
+def test_interrupts_at_any_moment_leave_nobody_waiting_and_all_logs_whole(arguments: str, tmp_path: Path) -> None:
     """In a process of its own: an interrupt may leave a lock of what measures the coverage taken, too."""
-    command = [sys.executable, "-W", "error", "-m", "tests.interrupts"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False)  # noqa: S603 - ours
+    command = [sys.executable, "-W", "error", "-m", "tests.interrupts", *arguments.split()]
+    done = subprocess.run(  # noqa: S603 - ours
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (0, "all is well\n"), done.stderr

@@ -41,7 +41,7 @@ class FileReader(Reader):
         database = Database(path if str(path) != ":memory:" else Path.cwd() / path)
         is_in_use = database.path.with_name(f"{database.path.name}-wal").exists()  # by others, and before we came
         self.pool = Pool(database, lambda: _connect(database, is_in_use=is_in_use), lambda: None)
-        with self.pool.lend("read it"):
+        with self.pool.turn(), self.pool.lend("read it"):
             pass  # which finds out about the log
         super().__init__(self.pool, LogOrigin(database.log_id), codec)
 
@@ -66,7 +66,7 @@ class FileReader(Reader):
 
     def rows(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Yield what a statement finds; the caller reads to the end, or closes the iterator."""
-        with self.pool.lend("read it") as connection:
+        with self.pool.turn(), self.pool.lend("read it") as connection:
             yield from connection.execute(sql, values)
 
     def append(self, stream: Hashable, payloads: Sequence[Any], expect_seq: int | None = None) -> NoReturn:

@@ -52,7 +52,7 @@ class Committer:
         self._is_failing = False  # the last look for new events failed
         self._longest_wal = _LONG_WAL  # bytes; to be shortened when it is longer
         self._known = Known()
-        with writer.lend("open it") as connection:
+        with writer.turn(), writer.lend("open it") as connection:
             self.origin = LogOrigin(writer.database.log_id)
             self._known.look(connection)
         self._told = self._known.position  # whoever follows the events up to here has been told of them
@@ -82,7 +82,7 @@ class Committer:
         if not self._turn.acquire(blocking=False):
             return  # whoever writes will see it
         try:
-            with self._writer.lend("look for new events") as connection:
+            with self._writer.turn(), self._writer.lend("look for new events") as connection:
                 self._known.look(connection)
                 grown = self._grown(connection)
                 self._shorten_wal(connection)
@@ -104,7 +104,7 @@ class Committer:
         taken = list(group)
         answers: list[tuple[Reply, Any, Exception | None]] = []
         try:
-            with self._writer.lend("write to it; nothing was stored") as connection:
+            with self._writer.turn(), self._writer.lend("write to it; nothing was stored") as connection:
                 connection.execute("BEGIN IMMEDIATE")  # so that nobody, in any process, can come in between
                 self._known.look(connection)
                 grown = self._grown(connection)

@@ -8,9 +8,11 @@ import time
 import weakref
 from _thread import allocate_lock
 from collections import deque
+from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
     from types import TracebackType
 
@@ -24,6 +26,8 @@ _MOST_IDLE: Final = 16  # connections that a pool keeps open for whoever comes; 
 class Pool:
     """Connections for whoever asks, in any thread: made when none is idle, put back after use.
 
+    To be used as ``with pool.turn(), pool.lend("read events") as connection:``.
+
     After an error a connection is not used again but made anew, so a file that is whole again is usable again.
 
     Args:
@@ -31,6 +35,10 @@ class Pool:
         connect: makes one.
         check: raises an error when nobody is to get a connection any more.
         single: there is one connection, and who asks waits for it. (To a database in memory there can be no second.)
+
+    Attributes:
+        turn: returns a lock: that of the one connection, or else a new one, which nobody else holds. It is a lock of
+            Python's own, whose ``with`` is left as a whole; an interrupt (Ctrl-C) can keep `Loan` from its last steps.
     """
 
     def __init__(
@@ -41,13 +49,18 @@ class Pool:
         *,
         single: bool = False,
     ) -> None:
-        self.database, self.connect, self.check = database, connect, check
-        self.turn = allocate_lock() if single else None
+        self.database, self.connect, self.check, self.single = database, connect, check, single
+        self.begin_anew()
         self.idle: deque[sqlite3.Connection] = deque()  # its methods are atomic
         self.loans: deque[None] = deque()  # as many as there are loans
+        self.one: sqlite3.Connection | None = None  # of a single pool: the one connection, idle or lent
         self.closed = False
         with _fork_lock:
             _pools.add(self)
+
+    def begin_anew(self) -> None:
+        """Have the turn be nobody's: a thread that has it is not there in a child of `os.fork`."""
+        self.turn: Callable[[], LockType] = repeat(allocate_lock()).__next__ if self.single else allocate_lock
 
     def lend(self, doing: str) -> Loan:
         """Return a context manager that gives a connection.
@@ -57,6 +70,18 @@ class Pool:
         """
         return Loan(self, doing)
 
+    def take(self) -> sqlite3.Connection:
+        """Return a connection: idle until now, or new."""
+        try:
+            return self.idle.pop()
+        except IndexError:
+            pass
+        if self.one is None:
+            return self.connect()
+        # who has the turn knows that it is not lent: so an interrupt came in the last steps of its loan
+        recover(self.one)
+        return self.one
+
     def close(self) -> None:
         """Close what is idle now, and what is lent when it comes back. Any thread, any number of times."""
         self.closed = True
@@ -64,6 +89,7 @@ class Pool:
 
     def drain(self) -> None:
         """Close what is idle now."""
+        self.one = None
         while True:
             try:
                 connection = self.idle.pop()  # atomic: each is closed once
@@ -87,26 +113,17 @@ class Loan:
             pool.loans.pop()
             with _fork_lock:
                 pool.loans.append(None)
-        if pool.turn is not None:
-            pool.turn.acquire()
         try:
             pool.check()
-            try:
-                self._connection = pool.idle.pop()
-            except IndexError:
-                self._connection = pool.connect()
+            self._connection = connection = pool.take()
+            if pool.single:
+                pool.one = connection
         except BaseException as error:
-            self._end()
+            pool.loans.pop()
             if isinstance(error, sqlite3.Error):
                 raise pool.database.failed(error, self._doing) from error
             raise
-        return self._connection
-
-    def _end(self) -> None:
-        pool = self._pool
-        if pool.turn is not None:
-            pool.turn.release()
-        pool.loans.pop()
+        return connection
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         pool, connection = self._pool, self._connection
@@ -114,9 +131,10 @@ class Loan:
             if (error is None or self._recovers(error)) and len(pool.idle) < _MOST_IDLE:
                 pool.idle.append(connection)
             else:
+                pool.one = None
                 connection.close()
         finally:
-            self._end()
+            pool.loans.pop()
             # put back first, look second: `close` says so first and empties `idle` second, so one of both closes it
             if pool.closed:
                 pool.close()
@@ -127,9 +145,14 @@ class Loan:
         """Roll back; return whether the connection can be used again."""
         if isinstance(error, sqlite3.Error) and not self._pool.database.in_memory:
             return False  # closing it rolls back
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        recover(self._connection)
         return True
+
+
+def recover(connection: sqlite3.Connection) -> None:
+    """Roll back what is not committed."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 # -- fork: SQLite's connections must not cross it. What SQLite knows of a file's locks in the parent is not true in the
@@ -159,5 +182,11 @@ def _after_fork() -> None:
     _fork_lock.release()
 
 
+def _after_fork_in_child() -> None:
+    for pool in _pools:
+        pool.begin_anew()
+    _after_fork()
+
+
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

@@ -86,7 +86,7 @@ class Reader(DirectStore):
     def page(self, stream: Hashable, after: int, limit: int) -> tuple[Page, int, int]:
         """Return a stream's events, of *limit* numbers; see `DirectStore.page`."""
         check_durable_stream(stream)
-        with self._readers.lend("read events") as connection:
+        with self._readers.turn(), self._readers.lend("read events") as connection:
             rows = connection.execute(_FORWARD, (stream, after, limit)).fetchall()
             end = rows[-1][1] if rows else after
             last = end if 0 < len(rows) < limit else connection.execute(_LAST_SEQ, (stream,)).fetchone()[0] or 0
@@ -113,7 +113,7 @@ class Reader(DirectStore):
     def _forward(self, stream: Hashable, after: int, last: int, limit: int | None) -> Iterator[list[Event]]:
         left = last if limit is None else limit
         while after < last and left > 0:
-            with self._readers.lend("read events") as connection:
+            with self._readers.turn(), self._readers.lend("read events") as connection:
                 rows = connection.execute(_FORWARD, (stream, after, min(last - after, left, _PAGE))).fetchall()
             page = self._events(rows, stream)
             after = rows[-1][1]
@@ -123,7 +123,7 @@ class Reader(DirectStore):
     def _backward(self, stream: Hashable, after: int, last: int, limit: int | None) -> Iterator[list[Event]]:
         left = last if limit is None else limit
         while after < last and left > 0:
-            with self._readers.lend("read events") as connection:
+            with self._readers.turn(), self._readers.lend("read events") as connection:
                 rows = connection.execute(_BACKWARD, (stream, after, last, min(left, _PAGE))).fetchall()
             page = self._events(rows[::-1], stream)[::-1]
             last = rows[-1][1] - 1
@@ -133,7 +133,7 @@ class Reader(DirectStore):
     def last_seq(self, stream: Hashable) -> int:
         """Return the number of the stream's last event, 0 if it has none."""
         check_durable_stream(stream)
-        with self._readers.lend("read events") as connection:
+        with self._readers.turn(), self._readers.lend("read events") as connection:
             return connection.execute(_LAST_SEQ, (stream,)).fetchone()[0] or 0
 
     # -- several streams
@@ -149,7 +149,7 @@ class Reader(DirectStore):
         return EventPage(events), end, last
 
     def _of_selected(self, selector: Selector, after: int, limit: int) -> tuple[list[Event], int, int]:
-        with self._readers.lend("read events") as connection:
+        with self._readers.turn(), self._readers.lend("read events") as connection:
             if selector.streams is None and selector.prefix is None:
                 rows = connection.execute(_ALL, (after, limit)).fetchall()
                 end = rows[-1][-1] if rows else after
@@ -185,13 +185,13 @@ class Reader(DirectStore):
 
     def last_position(self) -> int:
         """Return the position of the last event, 0 if there is none."""
-        with self._readers.lend("read events") as connection:
+        with self._readers.turn(), self._readers.lend("read events") as connection:
             return connection.execute(_LAST_POSITION).fetchone()[0] or 0
 
     def streams(self, prefix: str | None = None) -> list[Hashable]:
         """Return the streams that have events, in alphabetical order; with *prefix* those that begin with it."""
         names = _range(prefix_selector("" if prefix is None else prefix).prefix)
-        with self._readers.lend("list the streams") as connection:
+        with self._readers.turn(), self._readers.lend("list the streams") as connection:
             return [name for (name,) in connection.execute(_NAMES, names)]
 
     # -- rows into events

@@ -34,7 +34,7 @@ _Stored = tuple[int, str, int, bytes]  # number, type, version, data
 
 def read_records(readers: Pool, origin: LogOrigin, after: int, limit: int, stream: str | None = None) -> list[Record]:
     """Return the next records after a position, see `RecordStore.records`; or those after a number in one stream."""
-    with readers.lend("read events") as connection:
+    with readers.turn(), readers.lend("read events") as connection:
         if stream is None:
             rows = connection.execute(_ALL, (after, limit)).fetchall()
         else:

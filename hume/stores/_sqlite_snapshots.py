@@ -111,7 +111,7 @@ class SQLiteSnapshotStore:
         if codec is not None:
             check_codec(codec)
         self._use(Database(path), JSONCodec() if codec is None else codec, lambda _work: False)
-        with self._pool.lend("open it"):
+        with self._pool.turn(), self._pool.lend("open it"):
             pass  # so that a file that is not ours is refused here and now
 
     def _use(self, database: Database, codec: Codec, send: Callable[[SaveSnapshot], bool]) -> None:
@@ -136,7 +136,7 @@ class SQLiteSnapshotStore:
             StorageFailed: the file can't be read.
             DecodeError: the snapshot is damaged, or its type is unknown. (A projection then folds its whole log.)
         """
-        with self._pool.lend("read a snapshot") as connection:
+        with self._pool.turn(), self._pool.lend("read a snapshot") as connection:
             row = connection.execute(_LOAD, (key_of(projection),)).fetchone()
         if row is None:
             return None
@@ -153,7 +153,7 @@ class SQLiteSnapshotStore:
         """
         work = SaveSnapshot(self._codec, projection, snapshot)
         if not self._send(work):
-            with self._pool.lend("save a snapshot") as connection:
+            with self._pool.turn(), self._pool.lend("save a snapshot") as connection:
                 work.save(connection)
 
     def close(self) -> None:
