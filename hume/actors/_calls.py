@@ -55,10 +55,14 @@ def call(server: Server, message: Any, timeout: float | None = 5.0) -> Any:
 
 
 def call_mailbox(
-    mailbox: Mailbox, message: Any, timeout: float | None, send: Callable[[Any, Reply], object] | None = None
+    mailbox: Mailbox,
+    message: Any,
+    timeout: float | None,
+    send: Callable[[Any, Reply], object] | None = None,
+    kind: Callable[[], Reply] = Reply,
 ) -> Any:
     """Do what `call` does, with a mailbox at hand; *send* brings the message there in another way than the queue."""
-    reply = Reply()
+    reply = kind()
     me = current()
     if me is not None:
         wait_for(me, mailbox, reply)

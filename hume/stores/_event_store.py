@@ -218,6 +218,8 @@ def resolve(store: Any) -> EventStore:
         return face if isinstance(mailbox.face, DirectStore) else _of_actor(mailbox.ref, store)
     if isinstance(store, pykka.ActorRef):
         return _of_actor(store, store)
+    if isinstance(store, DirectStore):
+        return cast("EventStore", store)
     if isinstance(store, pykka.ActorProxy):
         return _of_actor(store.actor_ref, store)
     missing = _missing(store)

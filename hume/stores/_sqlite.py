@@ -11,7 +11,7 @@ from hume.actors._clock import SYSTEM_CLOCK
 from hume.actors._mailbox import Mailbox, Reply, current
 from hume.errors import ActorDead
 from hume.stores._codec import Codec, JSONCodec, check_codec
-from hume.stores._sqlite_commit import Committer
+from hume.stores._sqlite_commit import Committer, new_answer
 from hume.stores._sqlite_pool import Pool
 from hume.stores._sqlite_read import Reader
 from hume.stores._sqlite_restore import Restore, as_records, read_records
@@ -131,7 +131,9 @@ class Journal(Reader):
             self._committer.do(work, reply)
         else:
             reply = self._committer.do_here(work)
-        return call_mailbox(self._mailbox, work, _ANSWER_WITHIN) if reply is None else reply.get()
+        if reply is None:
+            return call_mailbox(self._mailbox, work, _ANSWER_WITHIN, kind=new_answer)
+        return reply.get()
 
     def _send(self, work: SaveSnapshot) -> bool:
         """Have the actor save a snapshot, in turn with its appends; return `False` when it is dead."""

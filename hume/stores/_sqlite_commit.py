@@ -5,20 +5,20 @@ from __future__ import annotations
 import copy
 import logging
 import sqlite3
+import threading
 from _thread import allocate_lock
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from pykka._envelope import Envelope
 
 from hume import _bus
 from hume.actors._mailbox import Mailbox, Reply
-from hume.errors import StorageFailed
-from hume.stores._sqlite_write import Known, LogOrigin, Transaction, Work
+from hume.errors import HumeError, StorageFailed
+from hume.stores._sqlite_write import MOST_ROWS, Known, LogOrigin, Seen, Transaction, Work
 from hume.telemetry._log_fields import fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hume.actors._clock import Clock
     from hume.stores._codec import Codec
     from hume.stores._sqlite_pool import Pool
@@ -30,6 +30,48 @@ _log = logging.getLogger("hume.stores")
 _LONG_WAL = 16 * 2**20  # bytes; SQLite by itself keeps it at four million, where there are pauses between the reads
 
 _GREW: Final = "SELECT name FROM streams WHERE id IN (SELECT stream FROM events WHERE position > ? AND position <= ?)"
+
+
+class Answer(Reply):
+    """The answer to one of the works that share a transaction, whose callers are woken one by the other.
+
+    To wake a thread takes long, and of several that wake at once all but one wait again, for Python's lock. So the
+    store wakes one, and goes on; each that wakes wakes the next. (Not the main thread: Ctrl-C may keep it from that.)
+    """
+
+    others: deque[Answer] | None = None  # who are to be woken; given before it is settled
+
+    def settle(self, outcome: tuple[Any, Exception | None]) -> bool:
+        """Answer, and wake nobody yet; return whether this was the first answer."""
+        if self._outcome.setdefault(None, outcome) is not outcome:
+            return False
+        if self.mailbox is not None:
+            self.mailbox.pending.pop(self, None)
+        return True
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        """Wait for the answer, as `Reply.get` does, and wake the next."""
+        try:
+            return super().get(timeout=timeout)
+        finally:
+            if self.others:
+                wake_one(self.others)
+
+
+def wake_one(waiting: deque[Answer]) -> None:
+    """Wake the first of those who wait, if any."""
+    try:  # popleft is atomic: each is woken once
+        waiting.popleft()._latch.release()
+    except IndexError:
+        return
+
+
+def new_answer() -> Reply:
+    """Return the answer for which the calling thread will wait."""
+    return Reply() if threading.current_thread() is threading.main_thread() else Answer()
+
+
+_Settled: TypeAlias = tuple[Reply, Any, "Exception | None"]  # to whom, what, or why not
 
 
 class _Killed(Exception):
@@ -54,7 +96,7 @@ class Committer:
         self._known = Known()
         with writer.turn(), writer.lend("open it") as connection:
             self.origin = LogOrigin(writer.database.log_id)
-            self._known.look(connection)
+            self._known.seen = self._known.look(connection, None)
         self._told = self._known.position  # whoever follows the events up to here has been told of them
 
     # -- any thread
@@ -65,7 +107,7 @@ class Committer:
             return None
         reply = Reply()
         with self._turn:  # which another may just have taken: that is a wait, too, but no harm
-            self._do([Envelope(work, reply)], _nobody)
+            self._do([Envelope(work, reply)])
             self._is_quiet = self._mailbox.empty()
         return reply
 
@@ -74,8 +116,9 @@ class Committer:
     def do(self, work: Work, reply: Reply | None) -> None:
         """Do a work that came by the mailbox, with those that wait there too, and answer each."""
         with self._turn:
-            number = self._do([Envelope(work, reply)], lambda: self._mailbox.take_waiting(Work))
-            self._is_quiet = number == 1 and self._mailbox.empty()
+            group = [Envelope(work, reply), *self._waiting()]
+            self._do(group)
+            self._is_quiet = len(group) == 1 and self._mailbox.empty()
 
     def look(self) -> None:
         """Look whether another process has written, and tell those who follow what it wrote."""
@@ -83,9 +126,10 @@ class Committer:
             return  # whoever writes will see it
         try:
             with self._writer.turn(), self._writer.lend("look for new events") as connection:
-                self._known.look(connection)
+                seen = self._known.look(connection, self._known.forget())
                 grown = self._grown(connection)
                 self._shorten_wal(connection)
+            self._known.seen = seen
             self._told, self._is_failing = self._known.position, False
         except StorageFailed as error:
             if not self._is_failing:  # said once, and not forty times a second
@@ -99,40 +143,71 @@ class Committer:
 
     # -- whoever has the turn
 
-    def _do(self, group: list[Envelope[Any]], more: Callable[[], list[Envelope[Any]]]) -> int:
-        """Do works, and those that come meanwhile, in one transaction; then answer each. Return how many there were."""
-        taken = list(group)
-        answers: list[tuple[Reply, Any, Exception | None]] = []
+    def _do(self, group: list[Envelope[Any]]) -> None:
+        """Do works in one transaction, and answer each."""
+        grown: list[str] = []
+        seen = self._known.forget()
         try:
             with self._writer.turn(), self._writer.lend("write to it; nothing was stored") as connection:
-                connection.execute("BEGIN IMMEDIATE")  # so that nobody, in any process, can come in between
-                self._known.look(connection)
-                grown = self._grown(connection)
-                transaction = Transaction(connection, self._known, self.origin, self._codec, self._clock)
-                while group:
-                    answers += [_run(envelope, transaction) for envelope in group if _is_awaited(envelope)]
-                    group = more()  # who came while we wrote
-                    taken += group
-                transaction.flush()
-                self._check_alive()
-                connection.execute("COMMIT")
+                answers = self._insert(connection, group, seen)
+                if answers is None:
+                    connection.execute("BEGIN IMMEDIATE")  # so that nobody, in any process, can come in between
+                    seen = self._known.look(connection, seen)
+                    grown = self._grown(connection)
+                    answers = self._run(group, connection)
+                    self._check_alive()
+                    connection.execute("COMMIT")
                 self._check_alive()  # what a dead store has just stored it does not acknowledge
-        except BaseException as error:
-            self._known.forget()
-            if not isinstance(error, StorageFailed | _Killed):
-                raise
+        except (StorageFailed, _Killed) as error:
             # those too that came meanwhile: they are not to wait, one after the other, for the same failure
-            self._refuse([*taken, *more()], error)
-            return len(taken)
+            self._refuse([*group, *self._waiting()], error)
+            return
+        self._known.seen = seen
         self._told = self._known.position
-        for reply, value, failure in answers:
-            if failure is None:
-                reply.set(value)
-            else:
-                reply.fail(failure)
+        _give(answers)
         for stream in grown:
             _bus.tell(stream)
-        return len(taken)
+
+    def _insert(
+        self, connection: sqlite3.Connection, group: list[Envelope[Any]], seen: Seen | None
+    ) -> list[_Settled] | None:
+        """Do works that append a few events to streams that are known, in one statement; `None`: nothing was done.
+
+        The statement is a transaction of its own, and says at which positions the events are to be. So if anybody has
+        written since we looked it fails; and if it succeeds, nobody has, and all that we knew was true.
+        """
+        known = self._known
+        if seen is None or seen[0] is not connection:
+            return None
+        rows = 0
+        for envelope in group:
+            more = envelope.message.rows(known)
+            if more is None:
+                return None
+            rows += more
+        if rows > MOST_ROWS:
+            return None
+        self._check_alive()
+        position = known.position
+        try:
+            answers = self._run(group, connection)
+        except sqlite3.IntegrityError:
+            known.look_again(connection)
+            return None
+        return answers if known.position > position else None  # all refused, perhaps for what is no longer true
+
+    def _run(self, group: list[Envelope[Any]], connection: sqlite3.Connection) -> list[_Settled]:
+        transaction = Transaction(connection, self._known, self.origin, self._codec, self._clock)
+        answers = [
+            _run(envelope.message, reply, transaction)
+            for envelope in group
+            if not (reply := cast("Reply", envelope.reply_to)).done()  # its caller waits yet
+        ]
+        transaction.flush()
+        return answers
+
+    def _waiting(self) -> list[Envelope[Any]]:
+        return self._mailbox.take_waiting(Work)
 
     def _check_alive(self) -> None:
         if not self._mailbox.alive:
@@ -168,19 +243,21 @@ class Committer:
             self._longest_wal = _LONG_WAL if is_done else 2 * size  # whoever reads for so long is not asked so often
 
 
-def _nobody() -> list[Envelope[Any]]:
-    return []
+def _give(answers: list[_Settled]) -> None:
+    waiting: deque[Answer] = deque()
+    for answer, value, failure in answers:
+        if not isinstance(answer, Answer):
+            answer._settle((value, failure))
+            continue
+        answer.others = waiting
+        if answer.settle((value, failure)):
+            waiting.append(answer)
+    if waiting:
+        wake_one(waiting)
 
 
-def _run(envelope: Envelope[Any], transaction: Transaction) -> tuple[Reply, Any, Exception | None]:
-    reply = cast("Reply", envelope.reply_to)
+def _run(work: Work, reply: Reply, transaction: Transaction) -> _Settled:
     try:
-        return reply, envelope.message.run(transaction), None
-    except sqlite3.Error:
-        raise  # the transaction is lost
-    except Exception as error:  # noqa: BLE001 - a refused work, or a codec's error in looking at an id: this caller's alone
+        return reply, work.run(transaction), None
+    except HumeError as error:
         return reply, None, error
-
-
-def _is_awaited(envelope: Envelope[Any]) -> bool:
-    return envelope.reply_to is not None and not cast("Reply", envelope.reply_to).done()

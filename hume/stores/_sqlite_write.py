@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from itertools import chain, count, repeat
-from typing import TYPE_CHECKING, Any, Final
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID
 
-from hume.errors import IdConflict, UnexpectedSequence
+from hume.errors import CodecError, DecodeError, IdConflict, UnexpectedSequence
 from hume.stores._batch import EXISTS, Batch, check_payload
 from hume.stores._codec import encoded_by
 from hume.stores._event import Origin
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_PAYLOAD",
+    "MOST_ROWS",
     "Append",
     "EncodedBatch",
     "Known",
     "LogOrigin",
+    "Seen",
     "Transaction",
     "Work",
     "check_durable_stream",
@@ -39,8 +41,10 @@ _MOST_STREAMS: Final = 10_000  # that a writer keeps in mind
 
 _SELECT_STREAM: Final = "SELECT id, (SELECT max(seq) FROM events WHERE stream = streams.id) FROM streams WHERE name = ?"
 # Of several rows at once, since each step of SQLite's is a chance for another thread to take Python's lock.
-_ROW: Final = f"({', '.join('?' * 9)})"
-_INSERTS: Final = [(n, f"INSERT INTO events VALUES {', '.join([_ROW] * n)}") for n in range(32, 0, -1)]  # noqa: S608 - only `?`
+_COLUMNS: Final = 9
+_ROW: Final = f"({', '.join('?' * _COLUMNS)})"
+MOST_ROWS: Final = 32
+_INSERTS: Final = [f"INSERT INTO events VALUES {', '.join([_ROW] * n)}" for n in range(MOST_ROWS + 1)]  # noqa: S608 - only `?`
 _SELECT_KNOWN: Final = "SELECT seq, type, version, data FROM events WHERE stream = ? AND id = ?"
 _SELECT_DERIVED: Final = "SELECT seq, type, version, data FROM events WHERE position = ? AND stream = ? AND id IS NULL"
 
@@ -136,29 +140,36 @@ class EncodedBatch(Batch):
         return encoded
 
 
-class Known:
-    """What a writer knows of the log from its last transaction: good as long as nobody else has written."""
+Seen: TypeAlias = tuple[sqlite3.Connection, int]
 
-    __slots__ = ("_connection", "_version", "position", "streams")
+
+class Known:
+    """What a writer knows of the log from its last transaction: good as long as nobody else has written.
+
+    ``seen`` says when: by which connection, and its `data_version` then. Whoever begins a transaction forgets that, and
+    notes it again when all has gone well: so what knowledge an error or an interrupt left half changed nobody trusts.
+    """
+
+    __slots__ = ("position", "seen", "streams")
 
     def __init__(self) -> None:
         self.position = 0  # the last one
         self.streams: dict[str, tuple[int | None, int]] = {}  # of each its row, if any, and its last number
-        self.forget()
+        self.seen: Seen | None = None
 
-    def forget(self) -> None:
-        """Know nothing, after a transaction that was not committed."""
-        self._connection: sqlite3.Connection | None = None
-        self._version = 0
+    def forget(self) -> Seen | None:
+        """Trust nothing until ``seen`` is noted again; return what it was."""
+        seen, self.seen = self.seen, None
+        return seen
 
-    def look(self, connection: sqlite3.Connection) -> None:
-        """Look again if anybody else has written; in a transaction, this holds to its end."""
-        version: int = connection.execute("PRAGMA data_version").fetchone()[0]  # raised by any connection but this one
-        if version != self._version or connection is not self._connection:
+    def look(self, connection: sqlite3.Connection, before: Seen | None) -> Seen:
+        """Look again if anybody else has written since *before*; in a transaction, this holds to its end."""
+        seen = connection, connection.execute("PRAGMA data_version").fetchone()[0]  # raised by any other connection
+        if seen != before:
             self.look_again(connection)
-            self._version, self._connection = version, connection
         elif len(self.streams) > _MOST_STREAMS:
             self.streams.clear()
+        return seen
 
     def look_again(self, connection: sqlite3.Connection) -> None:
         """Look again in any case."""
@@ -175,7 +186,7 @@ class Transaction:
         self.connection, self.known = connection, known
         self._origin, self._codec = origin, codec
         self._recorded_at = (clock.utcnow() - EPOCH) // MICROSECOND
-        self._rows: list[tuple[Any, ...]] = []  # to be inserted
+        self._values: list[Any] = []  # of the rows that are to be inserted
 
     def stream(self, name: str) -> tuple[int | None, int]:
         """Return a stream's row, `None` if it has none, and its last number."""
@@ -193,7 +204,7 @@ class Transaction:
             IdConflict: an id is known with another payload, or only a part of the ids is known.
         """
         name: str = batch.stream  # type: ignore[assignment]  # checked in the caller
-        row, last = self.stream(name)
+        row, last = self.known.streams.get(name) or self.stream(name)
         if batch.ids and row is not None:
             before = self._appended_before(batch, row)
             if before is not None:
@@ -212,23 +223,21 @@ class Transaction:
         row, last = self.known.streams[name]  # as the caller has looked whether it may
         if row is None:
             row = self.connection.execute("INSERT INTO streams (name) VALUES (?)", (name,)).lastrowid
-        places = zip(count(self.known.position + 1), count(last + 1), payloads, ids or repeat(None))
-        self._rows += [
-            (position, row, number, *payload, metadata, at, None if one is None else one.bytes)
-            for position, number, payload, one in places
-        ]
-        self.known.position += len(payloads)
-        self.known.streams[name] = row, last + len(payloads)
-        return last + len(payloads)
+        values, position = self._values, self.known.position
+        for payload, one in zip(payloads, ids or repeat(None)):  # noqa: B905 - a repeat has no end
+            position, last = position + 1, last + 1
+            values += position, row, last, *payload, metadata, at, None if one is None else one.bytes
+        self.known.position = position
+        self.known.streams[name] = row, last
+        return last
 
     def flush(self) -> None:
         """Insert the rows that wait for it; before what looks at them, and before the end."""
-        rows, start = self._rows, 0
-        for size, statement in _INSERTS:
-            while len(rows) - start >= size:
-                self.connection.execute(statement, list(chain.from_iterable(rows[start : start + size])))
-                start += size
-        rows.clear()
+        values, most = self._values, MOST_ROWS * _COLUMNS
+        for start in range(0, len(values), most):
+            some = values[start : start + most]
+            self.connection.execute(_INSERTS[len(some) // _COLUMNS], some)
+        values.clear()
 
     @contextmanager
     def all_or_nothing(self) -> Generator[None]:
@@ -240,7 +249,7 @@ class Transaction:
         except sqlite3.Error:
             raise
         except Exception:
-            self._rows.clear()
+            self._values.clear()
             self.connection.execute("ROLLBACK TO whole")
             self.known.look_again(self.connection)
             raise
@@ -268,7 +277,14 @@ class Transaction:
 
     def _same(self, there: tuple[str, int, bytes], given: Encoded) -> bool:
         # The bytes may differ though the payloads are equal: a dict has no order, and an old event has an old version.
-        return there == tuple(given) or self._codec.decode(*there) == self._codec.decode(*given)
+        if there == tuple(given):
+            return True
+        try:
+            return bool(self._codec.decode(*there) == self._codec.decode(*given))
+        except CodecError:
+            raise
+        except Exception as error:
+            raise DecodeError(*there[:2], f"{type(error).__name__}: {error}") from error
 
 
 class Work:
@@ -276,10 +292,16 @@ class Work:
 
     __slots__ = ()
 
-    def run(self, transaction: Transaction) -> Any:
-        """Do it, and return the answer; what this raises refuses this work alone, so it has then changed nothing.
+    def rows(self, _known: Known) -> int | None:
+        """Return how many events it appends, if it does nothing else and needs to know nothing more; else `None`."""
+        return None
 
-        An `sqlite3.Error` is another matter: it refuses the whole transaction.
+    def run(self, transaction: Transaction) -> Any:
+        """Do it, and return the answer.
+
+        Raises:
+            HumeError: refuses this work alone, which has then changed nothing. Any other error, such as what a signal
+                raises in the middle of it, ends the whole transaction.
         """
         raise NotImplementedError
 
@@ -291,6 +313,13 @@ class Append(Work):
 
     def __init__(self, *batches: EncodedBatch) -> None:
         self.batches = batches
+
+    def rows(self, known: Known) -> int | None:
+        """Return how many events it appends; `None` if it has ids, several batches, or a stream that is not known."""
+        batch = self.batches[0]
+        if len(self.batches) > 1 or batch.ids or batch.stream not in known.streams:
+            return None
+        return len(batch.payloads) if known.streams[batch.stream][0] is not None else None
 
     def run(self, transaction: Transaction) -> list[tuple[int, bool]]:
         """Append them."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hume.stores import SQLiteEventStore, _sqlite_schema
+from hume.stores import SQLiteEventStore, _sqlite, _sqlite_schema
 from hume.stores._sqlite_schema import Database
 from tests.helpers import LIMIT
 from tests.stores.files import face
@@ -39,12 +39,17 @@ def api(ref: pykka.ActorRef[Any]) -> Any:
 
 @pytest.fixture
 def commits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect the COMMITs of stores that are started from here on."""
+    """Collect the ends of the transactions of stores that are started from here on."""
     seen: list[str] = []
 
     def connect(database: Database) -> sqlite3.Connection:
         connection = plain(database)
-        connection.set_trace_callback(lambda sql: seen.append(sql) if sql == "COMMIT" else None)
+
+        def saw(sql: str) -> None:
+            if sql == "COMMIT" or (sql.startswith("INSERT INTO events") and not connection.in_transaction):
+                seen.append(sql)
+
+        connection.set_trace_callback(saw)
         return connection
 
     plain = Database.connect
@@ -54,7 +59,8 @@ def commits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have stores wait for a locked file as long as a test may take."""
+    """Have stores wait for a locked file as long as a test may take, and take their turn to append alone."""
+    monkeypatch.setattr(_sqlite, "_POLL_AFTER", 1000.0)
     monkeypatch.setattr(_sqlite_schema, "BUSY_TIMEOUT", LIMIT)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import hume
-from hume.errors import ActorDead, StorageFailed, UnexpectedSequence
+from hume.errors import ActorDead, StorageFailed, Timeout, UnexpectedSequence
 from hume.stores import SQLiteEventStore, _sqlite_commit
 from tests.helpers import LIMIT, eventually, gone, in_thread, telemetry_of
 from tests.samples import Collected
@@ -77,6 +77,26 @@ def test_one_that_is_refused_refuses_only_itself(commits: list[str], path: Path)
     assert len(commits) == 2
     assert payloads(api.all_events()) == ["a", "x", "c", "d", "g", "h", "i"]
     assert [event.position for event in api.all_events()] == list(range(1, 8))
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("gives_up", [{0, 4, 7}, {1, 2}, {6, 8}])
+def test_all_who_wait_are_woken_though_some_have_given_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch, gives_up: set[int]
+) -> None:
+    ref = SQLiteEventStore.start(path)
+    api = face(ref)
+    futures = []
+    with held(path, api):
+        for number in range(9):
+            monkeypatch.setattr("hume.stores._sqlite._ANSWER_WITHIN", 0.01 if number in gives_up else 10 * LIMIT)
+            futures.append(in_thread(api.append, f"s{number}", ["a"]))
+            if number in gives_up:
+                assert type(futures[-1].exception(LIMIT)) is Timeout
+            else:
+                eventually(partial(has_pending, ref, sum(not future.done() for future in futures)))
+    assert [futures[number].result(LIMIT) for number in range(9) if number not in gives_up] == [1] * (9 - len(gives_up))
+    assert api.last_position() == 1 + 9 - len(gives_up)  # what nobody waited for was not stored
 
 
 @pytest.mark.usefixtures("impatient")
@@ -267,6 +287,21 @@ def test_a_projection_hears_of_what_another_process_wrote(path: Path, ref: pykka
     # dirty: what they have seen of their own accord
     eventually(lambda: hume.state(one, dirty=True) == ["first", "x.0", "pair", "many", "x.1", "pair", "many"])
     eventually(lambda: hume.state(several, dirty=True) == [0, 1])
+
+
+def test_what_another_wrote_is_known_to_the_next_append(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hume.stores._sqlite._POLL_AFTER", 1000.0)
+    mine, other = (face(SQLiteEventStore.start(path, name=name)) for name in "ab")
+    for last in range(0, 12, 4):
+        assert mine.append("s", ["mine"], last) == last + 1
+        assert other.append("s", ["theirs"], last + 1) == last + 2
+        assert mine.append("s", ["mine"], last + 2) == last + 3
+        assert other.append("s", ["theirs"]) == last + 4
+        with pytest.raises(UnexpectedSequence) as refused:
+            mine.append("s", ["late"], last + 3)
+        assert refused.value.actual == last + 4
+    assert payloads(mine.all_events()) == ["mine", "theirs"] * 6
+    assert [event.position for event in mine.all_events()] == list(range(1, 13))
 
 
 def test_what_another_wrote_just_before_an_append_of_our_own_is_told_too(
