@@ -15,7 +15,7 @@ from pykka._envelope import Envelope
 from hume import _bus
 from hume.actors._mailbox import Mailbox, Reply
 from hume.errors import HumeError, StorageFailed
-from hume.stores._sqlite_write import MOST_ROWS, Known, LogOrigin, Seen, Transaction, Work
+from hume.stores._sqlite_write import MOST_ROWS, NO_STREAM, Known, LogOrigin, Seen, Transaction, Work
 from hume.telemetry._log_fields import fields
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ _log = logging.getLogger("hume.stores")
 
 _LONG_WAL = 16 * 2**20  # bytes; SQLite by itself keeps it at four million, where there are pauses between the reads
 
+_NOBODY: Final[deque[Any]] = deque()
+_MOST_GROUPS: Final = 32  # that are written in a row, before other messages have their turn, such as the timer's
+
 _GREW: Final = "SELECT name FROM streams WHERE id IN (SELECT stream FROM events WHERE position > ? AND position <= ?)"
 
 
@@ -36,7 +39,8 @@ class Answer(Reply):
     """The answer to one of the works that share a transaction, whose callers are woken one by the other.
 
     To wake a thread takes long, and of several that wake at once all but one wait again, for Python's lock. So the
-    store wakes one, and goes on; each that wakes wakes the next. (Not the main thread: Ctrl-C may keep it from that.)
+    store wakes two, when it has nothing to do but to wait for the disk, and each that wakes wakes the next. (The main
+    thread has a `Reply` of its own, since Ctrl-C may keep it from waking anybody.)
     """
 
     others: deque[Answer] | None = None  # who are to be woken; given before it is settled
@@ -71,7 +75,7 @@ def new_answer() -> Reply:
     return Reply() if threading.current_thread() is threading.main_thread() else Answer()
 
 
-_Settled: TypeAlias = tuple[Reply, Any, "Exception | None"]  # to whom, what, or why not
+_Result: TypeAlias = tuple[Reply, Any, "Exception | None"]  # to whom, what, or why not
 
 
 class _Killed(Exception):
@@ -90,6 +94,7 @@ class Committer:
     def __init__(self, writer: Pool, codec: Codec, mailbox: Mailbox, clock: Clock) -> None:
         self._writer, self._codec, self._mailbox, self._clock = writer, codec, mailbox, clock
         self._turn = allocate_lock()
+        self._answered: deque[Answer] = _NOBODY  # who are yet to be woken
         self._is_quiet = True  # nobody had to wait, the last time; read without the turn, as a guess
         self._is_failing = False  # the last look for new events failed
         self._longest_wal = _LONG_WAL  # bytes; to be shortened when it is longer
@@ -117,8 +122,15 @@ class Committer:
         """Do a work that came by the mailbox, with those that wait there too, and answer each."""
         with self._turn:
             group = [Envelope(work, reply), *self._waiting()]
-            self._do(group)
-            self._is_quiet = len(group) == 1 and self._mailbox.empty()
+            groups, size = 0, 0
+            try:
+                while group:
+                    groups, size = groups + 1, len(group)
+                    self._do(group)
+                    group = self._waiting() if groups < _MOST_GROUPS else []
+            finally:
+                self._wake()
+            self._is_quiet = size == 1 and self._mailbox.empty()
 
     def look(self) -> None:
         """Look whether another process has written, and tell those who follow what it wrote."""
@@ -164,13 +176,13 @@ class Committer:
             return
         self._known.seen = seen
         self._told = self._known.position
-        _give(answers)
+        self._answered = _settled(answers)
         for stream in grown:
             _bus.tell(stream)
 
     def _insert(
         self, connection: sqlite3.Connection, group: list[Envelope[Any]], seen: Seen | None
-    ) -> list[_Settled] | None:
+    ) -> list[_Result] | None:
         """Do works that append a few events to streams that are known, in one statement; `None`: nothing was done.
 
         The statement is a transaction of its own, and says at which positions the events are to be. So if anybody has
@@ -181,10 +193,10 @@ class Committer:
             return None
         rows = 0
         for envelope in group:
-            more = envelope.message.rows(known)
-            if more is None:
+            batch = envelope.message.plain
+            if batch is None or known.streams.get(batch.stream, NO_STREAM)[0] is None:
                 return None
-            rows += more
+            rows += len(batch.payloads)
         if rows > MOST_ROWS:
             return None
         self._check_alive()
@@ -196,15 +208,23 @@ class Committer:
             return None
         return answers if known.position > position else None  # all refused, perhaps for what is no longer true
 
-    def _run(self, group: list[Envelope[Any]], connection: sqlite3.Connection) -> list[_Settled]:
+    def _run(self, group: list[Envelope[Any]], connection: sqlite3.Connection) -> list[_Result]:
         transaction = Transaction(connection, self._known, self.origin, self._codec, self._clock)
         answers = [
             _run(envelope.message, reply, transaction)
             for envelope in group
             if not (reply := cast("Reply", envelope.reply_to)).done()  # its caller waits yet
         ]
+        self._wake()  # the last group: its threads run while this one waits for the disk
         transaction.flush()
         return answers
+
+    def _wake(self) -> None:
+        """Wake those who have been answered."""
+        waiting, self._answered = self._answered, _NOBODY
+        if waiting:
+            wake_one(waiting)
+            wake_one(waiting)
 
     def _waiting(self) -> list[Envelope[Any]]:
         return self._mailbox.take_waiting(Work)
@@ -243,7 +263,8 @@ class Committer:
             self._longest_wal = _LONG_WAL if is_done else 2 * size  # whoever reads for so long is not asked so often
 
 
-def _give(answers: list[_Settled]) -> None:
+def _settled(answers: list[_Result]) -> deque[Answer]:
+    """Settle answers; return those whose threads are to be woken."""
     waiting: deque[Answer] = deque()
     for answer, value, failure in answers:
         if not isinstance(answer, Answer):
@@ -252,11 +273,10 @@ def _give(answers: list[_Settled]) -> None:
         answer.others = waiting
         if answer.settle((value, failure)):
             waiting.append(answer)
-    if waiting:
-        wake_one(waiting)
+    return waiting
 
 
-def _run(work: Work, reply: Reply, transaction: Transaction) -> _Settled:
+def _run(work: Work, reply: Reply, transaction: Transaction) -> _Result:
     try:
         return reply, work.run(transaction), None
     except HumeError as error:

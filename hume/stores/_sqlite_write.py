@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_PAYLOAD",
     "MOST_ROWS",
+    "NO_STREAM",
     "Append",
     "EncodedBatch",
     "Known",
@@ -140,6 +141,8 @@ class EncodedBatch(Batch):
         return encoded
 
 
+NO_STREAM: Final = (None, 0)
+
 Seen: TypeAlias = tuple[sqlite3.Connection, int]
 
 
@@ -193,7 +196,7 @@ class Transaction:
         streams = self.known.streams
         found = streams.get(name)
         if found is None:
-            found = streams[name] = self.connection.execute(_SELECT_STREAM, (name,)).fetchone() or (None, 0)
+            found = streams[name] = self.connection.execute(_SELECT_STREAM, (name,)).fetchone() or NO_STREAM
         return found
 
     def append(self, batch: EncodedBatch) -> tuple[int, bool]:
@@ -292,9 +295,8 @@ class Work:
 
     __slots__ = ()
 
-    def rows(self, _known: Known) -> int | None:
-        """Return how many events it appends, if it does nothing else and needs to know nothing more; else `None`."""
-        return None
+    plain: EncodedBatch | None = None
+    """What it appends, if that is all that it does, and there are no ids to look for."""
 
     def run(self, transaction: Transaction) -> Any:
         """Do it, and return the answer.
@@ -309,17 +311,11 @@ class Work:
 class Append(Work):
     """Appends batches, all or none; answered with each one's last number and whether it is new."""
 
-    __slots__ = ("batches",)
+    __slots__ = ("batches", "plain")
 
     def __init__(self, *batches: EncodedBatch) -> None:
         self.batches = batches
-
-    def rows(self, known: Known) -> int | None:
-        """Return how many events it appends; `None` if it has ids, several batches, or a stream that is not known."""
-        batch = self.batches[0]
-        if len(self.batches) > 1 or batch.ids or batch.stream not in known.streams:
-            return None
-        return len(batch.payloads) if known.streams[batch.stream][0] is not None else None
+        self.plain = batches[0] if len(batches) == 1 and not batches[0].ids else None
 
     def run(self, transaction: Transaction) -> list[tuple[int, bool]]:
         """Append them."""
