@@ -18,7 +18,7 @@ from hume.actors._registry import Server, any_mailbox_of, check_timeout, mailbox
 from hume.actors._signals import NOPROC, Crash
 from hume.errors import ActorDead, CallingSelf, Timeout
 from hume.stores._batch import check_expect_seq, check_payload, check_stream, several
-from hume.stores._event_store import DirectStore, metadata_argument, resolve
+from hume.stores._event_store import DirectStore, EventStore, metadata_argument, resolve
 from hume.telemetry import _handlers
 
 if TYPE_CHECKING:
@@ -124,7 +124,13 @@ def publish(
     """
     if payload is None:
         check_payload(payload)
-    return _append(store, stream, (payload,), expect_seq, metadata)
+    target = resolve(store)
+    if expect_seq is None and metadata is None and not _handlers and isinstance(target, DirectStore):  # mostly
+        seq = target.append_one(stream, payload)
+        if stream in _bus.subscribers or _bus.selectors:
+            _bus.tell(stream)
+        return seq
+    return _append(target, stream, (payload,), expect_seq, metadata)
 
 
 def publish_many(
@@ -136,11 +142,12 @@ def publish_many(
     metadata: Mapping[str, Any] | None = None,
 ) -> int:
     """Append several events to a stream, all or none, and return the last one's number; else as `publish`."""
-    return _append(store, stream, list(several(payloads)), expect_seq, metadata)
+    return _append(resolve(store), stream, list(several(payloads)), expect_seq, metadata)
 
 
-def _append(store: Any, stream: Hashable, batch: Any, expect_seq: Any, metadata: Mapping[str, Any] | None) -> int:
-    target = resolve(store)
+def _append(
+    target: EventStore, stream: Hashable, batch: Any, expect_seq: Any, metadata: Mapping[str, Any] | None
+) -> int:
     if not isinstance(target, DirectStore):  # which checks for itself
         check_stream(stream)
         check_expect_seq(expect_seq)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hume.actors._mailbox import Mailbox
     from hume.stores._selector import Selector
 
-__all__ = ["LOOK", "Hint", "subscribe", "subscribe_selector", "tell"]
+__all__ = ["LOOK", "Hint", "selectors", "subscribe", "subscribe_selector", "subscribers", "tell"]
 
 
 class Look:
@@ -34,8 +34,8 @@ LOOK: Final = Look()
 
 # Written under the lock, always by putting a new tuple in place; read without it: a publisher sees the old one or the
 # new one. A projection subscribes before it first reads its log, so a publisher that saw the old one was early enough.
-_subscribers: dict[Hashable, tuple[Hint, ...]] = {}
-_selectors: tuple[tuple[Selector, Hint], ...] = ()  # those who follow several streams
+subscribers: dict[Hashable, tuple[Hint, ...]] = {}
+selectors: tuple[tuple[Selector, Hint], ...] = ()  # those who follow several streams
 _lock: Final = allocate_lock()
 
 _CROWD: Final = 8  # more of them than this are told by another thread
@@ -72,52 +72,52 @@ class Hint:
 def subscribe(stream: Hashable, hint: Hint, mailbox: Mailbox) -> None:
     """Have *hint* given whenever *stream* grows, until the mailbox's actor dies."""
     with _lock:
-        _subscribers[stream] = (*_subscribers.get(stream, ()), hint)
+        subscribers[stream] = (*subscribers.get(stream, ()), hint)
     if not mailbox.at_death(lambda: _unsubscribe(stream, hint)):
         _unsubscribe(stream, hint)
 
 
 def _unsubscribe(stream: Hashable, hint: Hint) -> None:
     with _lock:
-        left = tuple(other for other in _subscribers.get(stream, ()) if other is not hint)
+        left = tuple(other for other in subscribers.get(stream, ()) if other is not hint)
         if left:
-            _subscribers[stream] = left
+            subscribers[stream] = left
         else:
-            _subscribers.pop(stream, None)
+            subscribers.pop(stream, None)
     _dismiss_if_idle()
 
 
 def subscribe_selector(selector: Selector, hint: Hint, mailbox: Mailbox) -> None:
     """Have *hint* given whenever a selected stream grows, until the mailbox's actor dies."""
-    global _selectors  # noqa: PLW0603 - as _subscribers, which can be changed in place
+    global selectors  # noqa: PLW0603 - as subscribers, which can be changed in place
     entry = (selector, hint)
     with _lock:
-        _selectors = (*_selectors, entry)
+        selectors = (*selectors, entry)
     if not mailbox.at_death(lambda: _unsubscribe_selector(entry)):
         _unsubscribe_selector(entry)
 
 
 def _unsubscribe_selector(entry: tuple[Selector, Hint]) -> None:
-    global _selectors  # noqa: PLW0603 - as above
+    global selectors  # noqa: PLW0603 - as above
     with _lock:
-        _selectors = tuple(other for other in _selectors if other is not entry)
+        selectors = tuple(other for other in selectors if other is not entry)
     _dismiss_if_idle()
 
 
 def _dismiss_if_idle() -> None:
-    if not _subscribers and not _selectors:
+    if not subscribers and not selectors:
         _crier.dismiss()
 
 
 def tell(stream: Hashable, *, here: bool = False) -> None:
     """Tell whoever follows *stream* that it grew; a crowd in another thread, unless it is to be told *here*."""
-    hints = _subscribers.get(stream, ())
-    if len(hints) + len(_selectors) > _CROWD and not here:
+    hints = subscribers.get(stream, ())
+    if len(hints) + len(selectors) > _CROWD and not here:
         _crier.tell(stream)
         return
     for hint in hints:
         hint.give()
-    for selector, hint in _selectors:
+    for selector, hint in selectors:
         if stream in selector:
             hint.give()
 
@@ -165,7 +165,7 @@ class _Crier:
 
     def _leaves(self) -> bool:
         with self._lock:
-            if _subscribers or _selectors or not self._queue.empty():
+            if subscribers or selectors or not self._queue.empty():
                 return False
             self._thread = None
             return True

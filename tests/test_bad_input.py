@@ -43,7 +43,7 @@ class House(NamedTuple):
             hume.snapshot(self.projection),
             hume.status(self.projection),
             set(_registry._holders),
-            dict(_bus._subscribers),
+            dict(_bus.subscribers),
             {ref.actor_urn for ref in pykka.ActorRegistry.get_all()},
             set(threading.enumerate()),
             Table.whereis(("hume", "snapshot", "mistake")),

@@ -175,8 +175,8 @@ def test_only_the_projections_of_the_stream_are_told() -> None:
     for ref in (mine, other):
         hint = mailbox_of(ref).face.hint
         looks.append(id(hint))
-    assert [id(hint) for hint in _bus._subscribers["mine"]] == looks[:1]
-    assert [id(hint) for hint in _bus._subscribers["other"]] == looks[1:]
+    assert [id(hint) for hint in _bus.subscribers["mine"]] == looks[:1]
+    assert [id(hint) for hint in _bus.subscribers["other"]] == looks[1:]
 
 
 @pytest.mark.parametrize("end", [hume.stop, hume.kill])
@@ -185,10 +185,10 @@ def test_a_projection_that_has_died_is_told_nothing_and_leaves_nothing(end: Any)
     refs = [hume.start_link(Total, stream="s", projection=number) for number in range(3)]
     end(refs[1])
     gone(refs[1])
-    assert len(_bus._subscribers["s"]) == 2
+    assert len(_bus.subscribers["s"]) == 2
     for ref in (refs[0], refs[2]):
         end(ref)
-    assert _bus._subscribers == {}
+    assert _bus.subscribers == {}
 
 
 def test_one_who_subscribes_while_dying_is_forgotten() -> None:
@@ -196,7 +196,7 @@ def test_one_who_subscribes_while_dying_is_forgotten() -> None:
     mailbox: Any = probe.actor_inbox
     hume.kill(probe)
     subscribe("s", Hint(mailbox), mailbox)
-    assert _bus._subscribers == {}
+    assert _bus.subscribers == {}
 
 
 def test_telling_is_safe_while_others_subscribe_and_die(fast_switching: None) -> None:
@@ -220,7 +220,7 @@ def test_telling_is_safe_while_others_subscribe_and_die(fast_switching: None) ->
         gone(probe)
     stop.set()
     assert telling.result(LIMIT) > 0
-    assert _bus._subscribers == {}
+    assert _bus.subscribers == {}
 
 
 def reach(refs: list[Any], total: int) -> None:

@@ -136,7 +136,7 @@ def test_what_is_left_when_it_has_ended_is_nothing() -> None:
         end(ref)
         gone(ref)
         assert hume.whereis("n") is None
-        assert _bus._subscribers == {}
+        assert _bus.subscribers == {}
         assert ref not in pykka.ActorRegistry.get_all()
         with pytest.raises(hume.ActorDead):
             hume.state(ref)
@@ -163,7 +163,7 @@ def test_an_error_in_a_callback_of_the_start_is_raised_there_and_nothing_is_left
     cls = type("Bad", (Collected,), {callback: raiser})
     with pytest.raises(Broken):
         start(cls, stream="s", projection="p", name="n")
-    assert _bus._subscribers == {}
+    assert _bus.subscribers == {}
     assert set(_registry._holders) - set(names) <= {hume.HeirActor}
     eventually(lambda: set(threading.enumerate()) <= threads)
     ref = start(Collected, stream="s", projection="p", name="n")

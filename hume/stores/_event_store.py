@@ -165,6 +165,10 @@ class DirectStore:
 
     __slots__ = ()
 
+    def append_one(self, stream: Hashable, payload: Any) -> int:
+        """Append one payload, which is not `None` and of which nothing else is said; as `EventStore.append`."""
+        return cast("EventStore", self).append(stream, (payload,))
+
     def page(self, stream: Hashable, after: int, limit: int) -> tuple[Page, int, int]:
         """Return about *limit* events that follow number *after*: at least one if there is one.
 

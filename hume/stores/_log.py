@@ -219,6 +219,25 @@ class Logs:
                 raise IdConflict(batch.stream, one, known=seq is not None)
         return found[-1]
 
+    def add_one(self, stream: Hashable, payload: Any, recorded_at: datetime) -> int:
+        """Append one payload that can't be changed, and return its number."""
+        log = self.streams.get(stream)
+        if log is None:
+            log = Log(stream, self.origin)
+        seq, position = len(log.payloads), self.count
+        try:
+            if not position or self.logs[-1] is not log:
+                self._begin_run(log)
+            log.recorded_at.append(recorded_at)
+            log.payloads.append(payload)
+            self.count = position + 1
+            if not seq:
+                self._begin(log)
+        except BaseException:  # no memory, or a Ctrl-C: all or nothing
+            self._cut(position, {log: seq})
+            raise
+        return seq + 1
+
     def add(self, batch: Batch, recorded_at: datetime) -> int:
         """Append a batch that `check` has let pass, and return the last number."""
         log, payloads = self.streams.get(batch.stream), batch.payloads
@@ -228,25 +247,16 @@ class Logs:
             log = Log(batch.stream, self.origin)
         seq, position = len(log.payloads), self.count
         try:
-            if not self.logs or self.logs[-1] is not log:  # a new run
-                log.starts.append(seq)
-                log.firsts.append(position + 1)
-                self.firsts.append(position + 1)
-                self.seqs.append(seq + 1)
-                self.logs.append(log)
+            if not position or self.logs[-1] is not log:
+                self._begin_run(log)
             if batch.metadata is not None or batch.ids is not None or not batch.shareable:
                 log.describe(batch)
-            if len(payloads) == 1:
-                log.recorded_at.append(recorded_at)
-                log.payloads.append(payloads[0])
-                self.count = position + 1
-            else:
-                log.recorded_at.extend(repeat(recorded_at, len(payloads)))
-                log.payloads.extend(payloads)
-                self.count = position + len(payloads)
+            log.recorded_at.extend(repeat(recorded_at, len(payloads)))
+            log.payloads.extend(payloads)
+            self.count = position + len(payloads)
             if not seq:
                 self._begin(log)
-        except BaseException:  # no memory, or a Ctrl-C: all or nothing
+        except BaseException:  # as above
             self._cut(position, {log: seq})
             raise
         return seq + len(payloads)
@@ -260,6 +270,13 @@ class Logs:
             logs = {self.streams[stream]: seq for stream, seq in before.items() if stream in self.streams}
             self._cut(position, logs)
             raise
+
+    def _begin_run(self, log: Log) -> None:
+        log.starts.append(len(log.payloads))
+        log.firsts.append(self.count + 1)
+        self.firsts.append(self.count + 1)
+        self.seqs.append(len(log.payloads) + 1)
+        self.logs.append(log)
 
     def _begin(self, log: Log) -> None:
         self.streams[log.stream] = log

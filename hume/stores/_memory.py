@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from hume import telemetry
 from hume.actors._heir import HeirActor
-from hume.actors._isolate import isolated
+from hume.actors._isolate import is_immutable, isolated
+from hume.actors._mailbox import current
 from hume.actors._table import Table
 from hume.errors import NotFound
 from hume.stores._batch import Batch, check_count, check_stream
@@ -76,6 +77,15 @@ class Journal(DirectStore):
         if _handlers and before is None and telemetry.attached(_APPEND):
             self._tell(batch, seq)
         return seq
+
+    def append_one(self, stream: Hashable, payload: Any) -> int:
+        """Append one payload; see `DirectStore.append_one`."""
+        if type(stream) is not str or not is_immutable(payload) or _handlers or current() is not None:
+            return self.append(stream, (payload,))  # there is something to check, to copy, to tell or to inherit
+        recorded_at, table = self._clock.utcnow(), self._table
+        with table.lock:
+            table.check_owner(self._mailbox)
+            return self._logs.add_one(stream, payload, recorded_at)
 
     def append_many(
         self, batches: Iterable[tuple[Hashable, Iterable[Any], Any]], *, metadata: Mapping[str, Any] | None = None
