@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
@@ -18,6 +19,8 @@ __all__ = ["APPLICATION_ID", "MIGRATIONS", "Database", "Durability"]
 Durability: TypeAlias = Literal["full", "normal"]
 
 BUSY_TIMEOUT = 5.0  # seconds that a write waits for another process's
+
+_PAUSE: Final = 0.002  # seconds between two tries where SQLite itself does not wait
 
 _PATIENCE: Final = 50  # milliseconds that emptying the write-ahead log waits for those who read it
 
@@ -194,7 +197,7 @@ class Database:
         if self._version(connection) < len(MIGRATIONS):
             self._migrate(connection)
         self._identify(connection)
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode = _use_wal(connection)
         if mode != "wal":
             raise StorageFailed(self.path, "open it", f"this file system allows no write-ahead log, but {mode!r} only")
         connection.execute(f"PRAGMA synchronous = {self._durability}")
@@ -247,6 +250,21 @@ def _open(database: str) -> sqlite3.Connection:
         check_same_thread=False,
         uri=database != ":memory:",
     )
+
+
+def _use_wal(connection: sqlite3.Connection) -> Any:
+    """Have the file written by way of a write-ahead log; return how it will be.
+
+    Unlike elsewhere, SQLite does not wait here by itself while another process does the same, or closes the file.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            return connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        time.sleep(_PAUSE)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> Any:
