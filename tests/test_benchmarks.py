@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.benchmarks import __main__ as benchmarks
-from tests.benchmarks import in_memory
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.benchmarks import in_memory, profiler, report
 
 
 def test_the_benchmarks_run_and_write_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,3 +41,15 @@ def test_a_name_that_no_benchmark_has_is_answered_with_those_there_are(capsys: p
     with pytest.raises(SystemExit):
         benchmarks.main(["--only", "nothing"])
     assert "no row is called 'nothing', or begins so; there are: call; " in capsys.readouterr().err
+
+
+def test_a_profile_counts_the_innermost_functions_by_file() -> None:
+    root = Path(benchmarks.__file__).parents[2]
+    stacks = [
+        f"main (x.py:1);get (with space) ({root}/hume/a.py:12) 3",
+        f"get (with space) ({root}/hume/a.py:90) 4",
+        "wait (y.py:3) 3",
+    ]
+    found = profiler.own_time(stacks)
+    assert found == {"get (with space) (hume/a.py)": 7, "wait (y.py)": 3}
+    assert report.shares(found) == "  70.0%  get (with space) (hume/a.py)\n  30.0%  wait (y.py)"

@@ -8,7 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks.report import HEADER, as_json, row
+from tests.benchmarks.profiler import profile
+from tests.benchmarks.report import HEADER, as_json, row, shares
 from tests.benchmarks.suite import BENCHMARKS, Benchmark, Size, run
 
 for area in ("in_memory", "scale", "memory", "durable"):  # in the order of the table
@@ -22,10 +23,15 @@ def main(arguments: list[str] | None = None) -> None:
     if options.list:
         out.writelines(f"{one.name:30} {one.what}\n" for one in BENCHMARKS.values())
         return
+    size = Size(quick=options.quick)
+    if options.profile:
+        for one in chosen(options.only):
+            out.write(f"{one.name}\n{shares(profile(one, size))}\n")
+        return
     out.write(f"{HEADER}\n")
     results = []
     for one in chosen(options.only):
-        results.append(run(one, Size(quick=options.quick), options.rounds))
+        results.append(run(one, size, options.rounds))
         out.write(f"{row(results[-1], quick=options.quick)}\n")
         out.flush()
     if options.json is not None:
@@ -43,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--list", action="store_true", help="say which there are, and what each measures")
     made.add_argument("--quick", action="store_true", help="little of each, to see that they run; no figures to go by")
     made.add_argument("--rounds", type=rounds, default=5, metavar="N", help="runs of each, in turn (default: 5)")
+    made.add_argument("--profile", action="store_true", help="say instead where Hume spends the time, by py-spy")
     made.add_argument("--json", metavar="FILE", help="write the figures to a file; -: to the standard output")
     return made
 

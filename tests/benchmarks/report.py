@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from tests.benchmarks.suite import no_target
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Sequence
 
     from tests.benchmarks.suite import Figure, Result
 
-__all__ = ["HEADER", "as_json", "row"]
+__all__ = ["HEADER", "as_json", "row", "shares"]
 
 _SCALES = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
@@ -43,6 +44,12 @@ def row(result: Result, *, quick: bool) -> str:
         target,
         mark,
     ).rstrip()
+
+
+def shares(found: Counter[str], most: int = 12) -> str:
+    """Return the lines of a profile: the functions with the most time of their own."""
+    total = found.total() or 1
+    return "\n".join(f"{number / total:7.1%}  {function}" for function, number in found.most_common(most))
 
 
 def _scaled(figure: Figure, unit: str) -> str:
