@@ -304,10 +304,10 @@ class Mailbox:
         all that follows it: nothing overtakes anything.
         """
         taken: list[Envelope[Any]] = []
-        while self._held is None:
+        while self._held is None and not self._queue.empty():
             try:
                 envelope = self._queue.get_nowait()
-            except Empty:
+            except Empty:  # it was for whoever ends the actor meanwhile
                 break
             if isinstance(envelope.message, kind):
                 taken.append(envelope)

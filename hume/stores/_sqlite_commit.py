@@ -210,11 +210,15 @@ class Committer:
 
     def _run(self, group: list[Envelope[Any]], connection: sqlite3.Connection) -> list[_Result]:
         transaction = Transaction(connection, self._known, self.origin, self._codec, self._clock)
-        answers = [
-            _run(envelope.message, reply, transaction)
-            for envelope in group
-            if not (reply := cast("Reply", envelope.reply_to)).done()  # its caller waits yet
-        ]
+        answers: list[_Result] = []
+        for envelope in group:
+            reply: Any = envelope.reply_to
+            if reply.done():
+                continue  # its caller has given up
+            try:
+                answers.append((reply, envelope.message.run(transaction), None))
+            except HumeError as error:
+                answers.append((reply, None, error))
         self._wake()  # the last group: its threads run while this one waits for the disk
         transaction.flush()
         return answers
@@ -274,10 +278,3 @@ def _settled(answers: list[_Result]) -> deque[Answer]:
         if answer.settle((value, failure)):
             waiting.append(answer)
     return waiting
-
-
-def _run(work: Work, reply: Reply, transaction: Transaction) -> _Result:
-    try:
-        return reply, work.run(transaction), None
-    except HumeError as error:
-        return reply, None, error
