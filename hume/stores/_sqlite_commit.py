@@ -112,7 +112,7 @@ class Committer:
             return None
         reply = Reply()
         with self._turn:  # which another may just have taken: that is a wait, too, but no harm
-            self._do([Envelope(work, reply)])
+            self._write([Envelope(work, reply)], 1)
             self._is_quiet = self._mailbox.empty()
         return reply
 
@@ -121,13 +121,8 @@ class Committer:
     def do(self, work: Work, reply: Reply | None) -> None:
         """Do a work that came by the mailbox, with those that wait there too, and answer each."""
         with self._turn:
-            group = [Envelope(work, reply), *self._waiting()]
-            groups, size = 0, 0
             try:
-                while group:
-                    groups, size = groups + 1, len(group)
-                    self._do(group)
-                    group = self._waiting() if groups < _MOST_GROUPS else []
+                size = self._write([Envelope(work, reply), *self._waiting()], _MOST_GROUPS)
             finally:
                 self._wake()
             self._is_quiet = size == 1 and self._mailbox.empty()
@@ -155,25 +150,35 @@ class Committer:
 
     # -- whoever has the turn
 
-    def _do(self, group: list[Envelope[Any]]) -> None:
-        """Do works in one transaction, and answer each."""
-        grown: list[str] = []
-        seen = self._known.forget()
+    def _write(self, group: list[Envelope[Any]], most: int) -> int:
+        """Do works in one transaction, and what came meanwhile in the next, in *most* so many; answer each work.
+
+        Return how many the last transaction had.
+        """
+        size = 0
         try:
             with self._writer.turn(), self._writer.lend("write to it; nothing was stored") as connection:
-                answers = self._insert(connection, group, seen)
-                if answers is None:
-                    connection.execute("BEGIN IMMEDIATE")  # so that nobody, in any process, can come in between
-                    seen = self._known.look(connection, seen)
-                    grown = self._grown(connection)
-                    answers = self._run(group, connection)
-                    self._check_alive()
-                    connection.execute("COMMIT")
-                self._check_alive()  # what a dead store has just stored it does not acknowledge
+                while group:
+                    self._do(connection, group)
+                    size, most = len(group), most - 1
+                    group = self._waiting() if most else []
         except (StorageFailed, _Killed) as error:
             # those too that came meanwhile: they are not to wait, one after the other, for the same failure
             self._refuse([*group, *self._waiting()], error)
-            return
+        return size
+
+    def _do(self, connection: sqlite3.Connection, group: list[Envelope[Any]]) -> None:
+        grown: list[str] = []
+        seen = self._known.forget()
+        answers = self._insert(connection, group, seen)
+        if answers is None:
+            connection.execute("BEGIN IMMEDIATE")  # so that nobody, in any process, can come in between
+            seen = self._known.look(connection, seen)
+            grown = self._grown(connection)
+            answers = self._run(group, connection)
+            self._check_alive()
+            connection.execute("COMMIT")
+        self._check_alive()  # what a dead store has just stored it does not acknowledge
         self._known.seen = seen
         self._told = self._known.position
         self._answered = _settled(answers)
