@@ -172,6 +172,7 @@ class Committer:
         seen = self._known.forget()
         answers = self._insert(connection, group, seen)
         if answers is None:
+            self._wake()  # the last group: the next line may take seconds
             connection.execute("BEGIN IMMEDIATE")  # so that nobody, in any process, can come in between
             seen = self._known.look(connection, seen)
             grown = self._grown(connection)
@@ -224,7 +225,7 @@ class Committer:
                 answers.append((reply, envelope.message.run(transaction), None))
             except HumeError as error:
                 answers.append((reply, None, error))
-        self._wake()  # the last group: its threads run while this one waits for the disk
+        self._wake()  # its threads run while this group waits for the disk
         transaction.flush()
         return answers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import uuid
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from tests.samples import Collected
 from tests.stores.files import face, has_pending, held, locked, payloads, program, result
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import pykka
 
 
@@ -97,6 +100,32 @@ def test_all_who_wait_are_woken_though_some_have_given_up(
                 eventually(partial(has_pending, ref, sum(not future.done() for future in futures)))
     assert [futures[number].result(LIMIT) for number in range(9) if number not in gives_up] == [1] * (9 - len(gives_up))
     assert api.last_position() == 1 + 9 - len(gives_up)  # what nobody waited for was not stored
+
+
+@pytest.mark.usefixtures("patient")
+def test_who_has_his_answer_does_not_wait_for_the_next_transaction(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = SQLiteEventStore.start(path)
+    api = face(ref)
+    seconds: list[Future[int]] = []
+    settled = _sqlite_commit._settled
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+
+        def settle_and_lock(answers: list[Any]) -> Any:
+            waiting = settled(answers)
+            if waiting and not seconds:
+                seconds.append(in_thread(api.append, "new", ["b"]))
+                eventually(partial(has_pending, ref, 1))
+                other.execute("BEGIN IMMEDIATE")
+            return waiting
+
+        monkeypatch.setattr(_sqlite_commit, "_settled", settle_and_lock)
+        with held(path, api):
+            first = in_thread(api.append, "s", ["a"])
+            eventually(partial(has_pending, ref, 1))
+        assert first.result(LIMIT / 2) == 1
+        assert not seconds[0].done()
+        other.execute("ROLLBACK")
+        assert seconds[0].result(LIMIT) == 1
 
 
 @pytest.mark.usefixtures("impatient")
