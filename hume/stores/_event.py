@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hume.actors._isolate import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
-    from datetime import datetime
 
-__all__ = ["POSITION", "SEQ", "Event", "Origin", "as_event", "new_event", "unshared"]
+__all__ = ["POSITION", "SEQ", "Event", "Moment", "Origin", "as_event", "new_event", "unshared"]
 
 SEQ, PAYLOAD, STREAM, ID, RECORDED_AT, METADATA, POSITION = range(7)  # where a field stands in the tuple
+
+Moment: TypeAlias = datetime | float
+"""A time as a store may keep it: in seconds since 1970 it is made, and kept, for half the price."""
 
 
 class Origin:
@@ -83,14 +86,11 @@ class Event(tuple[Any, ...]):
         @property
         def stream(self) -> Hashable: ...
         @property
-        def recorded_at(self) -> datetime | None: ...
-        @property
         def position(self) -> int | None: ...
     else:
         seq = property(itemgetter(SEQ), doc="Its number in its stream.")
         payload = property(itemgetter(PAYLOAD), doc="What was appended.")
         stream = property(itemgetter(STREAM), doc="Its stream.")
-        recorded_at = property(itemgetter(RECORDED_AT), doc="When it was appended, in UTC.")
         position = property(itemgetter(POSITION), doc="Its number in its store.")
 
     @property
@@ -98,6 +98,12 @@ class Event(tuple[Any, ...]):
         """Its UUID."""
         origin = self[ID]
         return origin.event_id(self[POSITION]) if isinstance(origin, Origin) else origin
+
+    @property
+    def recorded_at(self) -> datetime | None:
+        """When it was appended, in UTC."""
+        at: Moment | None = self[RECORDED_AT]
+        return datetime.fromtimestamp(at, UTC) if isinstance(at, float) else at
 
     @property
     def metadata(self) -> dict[str, Any]:

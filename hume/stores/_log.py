@@ -15,9 +15,9 @@ from hume.stores._event import POSITION, Event, Origin, new_event
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
     from uuid import UUID
 
+    from hume.stores._event import Moment
     from hume.stores._selector import Selector
 
 __all__ = ["LONGEST_PAGE", "Log", "LogPage", "Logs"]
@@ -45,7 +45,7 @@ class Log:
         self.stream, self.origin = stream, origin
         self.starts: list[int] = []
         self.firsts: list[int] = []
-        self.recorded_at: list[datetime] = []
+        self.recorded_at: list[Moment] = []
         self.payloads: list[Any] = []
         self.metadata: dict[int, dict[str, Any]] = {}  # of those events that have any
         self.given_ids: dict[int, UUID] = {}  # of those events that were appended with one
@@ -120,7 +120,7 @@ class Log:
         """Return the event of that number, which is there."""
         return self._event(seq, self.payloads[seq - 1], self.recorded_at[seq - 1], self.position(seq - 1))
 
-    def _event(self, seq: int, payload: Any, recorded_at: datetime, position: int) -> Event:
+    def _event(self, seq: int, payload: Any, recorded_at: Moment, position: int) -> Event:
         source = self.given_ids.get(seq, self.origin)
         return new_event(Event, (seq, payload, self.stream, source, recorded_at, self.metadata.get(seq), position))
 
@@ -219,7 +219,7 @@ class Logs:
                 raise IdConflict(batch.stream, one, known=seq is not None)
         return found[-1]
 
-    def add_one(self, stream: Hashable, payload: Any, recorded_at: datetime) -> int:
+    def add_one(self, stream: Hashable, payload: Any, recorded_at: Moment) -> int:
         """Append one payload that can't be changed, and return its number."""
         log = self.streams.get(stream)
         if log is None:
@@ -238,7 +238,7 @@ class Logs:
             raise
         return seq + 1
 
-    def add(self, batch: Batch, recorded_at: datetime) -> int:
+    def add(self, batch: Batch, recorded_at: Moment) -> int:
         """Append a batch that `check` has let pass, and return the last number."""
         log, payloads = self.streams.get(batch.stream), batch.payloads
         if not payloads:
@@ -261,7 +261,7 @@ class Logs:
             raise
         return seq + len(payloads)
 
-    def add_all(self, batches: Sequence[tuple[Batch, datetime]]) -> list[int]:
+    def add_all(self, batches: Sequence[tuple[Batch, Moment]]) -> list[int]:
         """Append batches that `check` has let pass, all or none."""
         position, before = self.count, {batch.stream: self.last(batch.stream) for batch, _ in batches}
         try:

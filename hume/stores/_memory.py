@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from hume import telemetry
+from hume.actors._clock import SYSTEM_CLOCK
 from hume.actors._heir import HeirActor
 from hume.actors._isolate import is_immutable, isolated
 from hume.actors._mailbox import current
@@ -21,14 +23,14 @@ from hume.stores._store_server import StoreServer
 from hume.telemetry import _handlers
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
     from uuid import UUID
 
     import pykka
 
     from hume.actors._clock import Clock
     from hume.actors._mailbox import Mailbox
-    from hume.stores._event import Event
+    from hume.stores._event import Event, Moment
     from hume.stores._page import Page
     from hume.stores._selector import Selector
 
@@ -45,10 +47,11 @@ class Journal(DirectStore):
     the append finds another owner and is refused. Nothing of a user's runs while it is held.
     """
 
-    __slots__ = ("_clock", "_logs", "_mailbox", "_table")
+    __slots__ = ("_logs", "_mailbox", "_now", "_table")
 
     def __init__(self, table: Table, mailbox: Mailbox, clock: Clock) -> None:
-        self._table, self._mailbox, self._clock = table, mailbox, clock
+        self._table, self._mailbox = table, mailbox
+        self._now: Callable[[], Moment] = time.time if clock is SYSTEM_CLOCK else clock.utcnow
         self._logs: Logs = table["logs"]
 
     @property
@@ -69,7 +72,7 @@ class Journal(DirectStore):
     ) -> int:
         """Append all payloads or none; see `FullEventStore.append`."""
         batch = Batch(stream, payloads, expect_seq, ids, metadata)
-        recorded_at, table, logs = self._clock.utcnow(), self._table, self._logs
+        recorded_at, table, logs = self._now(), self._table, self._logs
         with table.lock:
             table.check_owner(self._mailbox)
             before = logs.check(batch, logs.last(stream)) if batch.ids or expect_seq is not None else None
@@ -82,7 +85,7 @@ class Journal(DirectStore):
         """Append one payload; see `DirectStore.append_one`."""
         if type(stream) is not str or not is_immutable(payload) or _handlers or current() is not None:
             return self.append(stream, (payload,))  # there is something to check, to copy, to tell or to inherit
-        recorded_at, table = self._clock.utcnow(), self._table
+        recorded_at, table = self._now(), self._table
         with table.lock:
             table.check_owner(self._mailbox)
             return self._logs.add_one(stream, payload, recorded_at)
@@ -92,7 +95,7 @@ class Journal(DirectStore):
     ) -> list[int]:
         """Append to several streams, all or nothing; see `FullEventStore.append_many`."""
         checked = [Batch(*batch, metadata=metadata) for batch in batches]
-        logs, recorded_at = self._logs, self._clock.utcnow()
+        logs, recorded_at = self._logs, self._now()
         with self._table.lock:
             self._table.check_owner(self._mailbox)
             at: dict[Hashable, int] = {}  # where each stream will be, as a batch may follow another of its stream
