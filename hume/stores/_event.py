@@ -103,7 +103,7 @@ class Event(tuple[Any, ...]):
     def recorded_at(self) -> datetime | None:
         """When it was appended, in UTC."""
         at: Moment | None = self[RECORDED_AT]
-        return datetime.fromtimestamp(at, UTC) if isinstance(at, float) else at
+        return at if at is None or isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
 
     @property
     def metadata(self) -> dict[str, Any]:
