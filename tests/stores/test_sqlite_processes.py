@@ -82,6 +82,22 @@ def test_a_fork_in_the_middle_of_work_leaves_parent_and_child_a_file_that_both_c
     assert [event.position for event in api.all_events()] == list(range(1, api.last_position() + 1))
 
 
+FORKS_IN_SOMEBODYS_TURN = """
+snapshots = SQLiteSnapshotStore(path)
+snapshots._pool.turn().acquire()  # as a thread has, at the end of its loan, that is not there in the child
+pid = os.fork()
+if pid == 0:
+    snapshots.persist_snapshot("p", hume.Snapshot(1, "child"))
+    os._exit(0)
+print(json.dumps(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_in_a_child_of_fork_it_is_nobodys_turn(path: Path) -> None:
+    assert result(program(PRELUDE + FORKS_IN_SOMEBODYS_TURN, path)) == 0
+    assert SQLiteSnapshotStore(path).last_snapshot("p") == Snapshot(1, "child")
+
+
 EXIT = """
 SQLiteEventStore.start_link(path)
 follower = hume.start_link(Total, stream="s", projection="total", store=SQLiteEventStore)
