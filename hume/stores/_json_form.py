@@ -143,7 +143,7 @@ class Form:
 
     def _set(self, value: Any, depth: int) -> list[Any]:
         forms: list[Any] = self.items(value, depth)
-        return sorted(forms, key=repr)  # the same bytes in each process, whatever its hash seed
+        return sorted(forms, key=_order)  # the same bytes in each process, whatever its hash seed
 
     def _fraction(self, value: fractions.Fraction, depth: int) -> Any:
         return self.items((value.numerator, value.denominator), depth)
@@ -196,6 +196,17 @@ def deeper(depth: int) -> int:
         msg = f"is nested deeper than {DEEPEST} levels, or contains itself"
         raise Refused(msg)
     return depth + 1
+
+
+def _order(form: Any) -> str:
+    return repr(_listed(form))
+
+
+def _listed(form: Any) -> Any:
+    """Return a form with lists for all sequences: values that are their own forms may stand there as a tuple."""
+    if isinstance(form, dict):
+        return {key: _listed(item) for key, item in form.items()}
+    return list(map(_listed, form)) if isinstance(form, list | tuple) else form
 
 
 def _tagged(tag: str, inner: Write) -> Write:
