@@ -566,11 +566,17 @@ def test_with_another_codec_than_the_store_s_own_payloads_are_encoded_anew(new: 
     assert facts(here) == facts(there)
 
 
+def change(store: Any, sql: str) -> None:
+    """Change what a SQLite store has in its tables."""
+    writer = face(store)._committer._writer
+    with writer.turn(), writer.lend("change it") as connection:
+        connection.execute(sql)
+
+
 def old_event(store: Any) -> None:
     """Put an event of the first version into a SQLite store."""
     face(store).append("s", [Rated(1), "after"])
-    with face(store)._committer._writer.turn(), face(store)._committer._writer.lend("change it") as connection:
-        connection.execute("UPDATE events SET version = 1, data = '{\"each\":[1,2]}' WHERE seq = 1")
+    change(store, "UPDATE events SET version = 1, data = '{\"each\":[1,2]}' WHERE seq = 1")
 
 
 def test_upcasters_change_nothing_in_what_a_file_keeps(new: Stores, file: Path) -> None:
@@ -600,8 +606,7 @@ def test_an_export_needs_no_classes_and_an_import_does(new: Stores, file: Path) 
 
     there = new("sqlite")
     face(there).append("s", [Fleeting("a")])
-    with face(there)._committer._writer.turn(), face(there)._committer._writer.lend("change it") as connection:
-        connection.execute("UPDATE events SET type = 'Vanished'")
+    change(there, "UPDATE events SET type = 'Vanished'")
     assert hume.export_events(there, file) == 1
     with pytest.raises(hume.TransferFailed, match="line 2: event type 'Vanished', version 1: no class"):
         hume.import_events(file, new("sqlite"))
@@ -610,8 +615,7 @@ def test_an_export_needs_no_classes_and_an_import_does(new: Stores, file: Path) 
 def test_json_of_several_lines_is_one_line_of_a_file(new: Stores, file: Path) -> None:
     there, here = new("sqlite"), new("sqlite")
     face(there).append("s", [[1, 2]])
-    with face(there)._committer._writer.turn(), face(there)._committer._writer.lend("change it") as connection:
-        connection.execute("UPDATE events SET data = CAST('[1,' || char(10) || '2]' AS BLOB)")
+    change(there, "UPDATE events SET data = CAST('[1,' || char(10) || '2]' AS BLOB)")
     hume.export_events(there, file)
     assert hume.import_events(file, here) == 1
     assert facts(here) == facts(there)
@@ -637,8 +641,7 @@ def test_metadata_are_those_of_the_file_also_where_a_handler_imports(kind: str, 
 def test_bytes_that_are_damaged_in_the_store_are_not_exported(new: Stores, file: Path) -> None:
     store = new("sqlite")
     face(store).append("s", ["a", "b"])
-    with face(store)._committer._writer.turn(), face(store)._committer._writer.lend("damage it") as connection:
-        connection.execute("UPDATE events SET data = '\"b' WHERE seq = 2")
+    change(store, "UPDATE events SET data = '\"b' WHERE seq = 2")
     with pytest.raises(hume.TransferFailed, match="event 2 of stream 's' can't be exported"):
         hume.export_events(store, file)
     assert not file.exists()

@@ -219,47 +219,37 @@ class Logs:
                 raise IdConflict(batch.stream, one, known=seq is not None)
         return found[-1]
 
-    def add_one(self, stream: Hashable, payload: Any, recorded_at: Moment) -> int:
-        """Append one payload that can't be changed, and return its number."""
+    def add(self, batch: Batch, recorded_at: Moment) -> int:
+        """Append a batch that `check` has let pass, and return the last number."""
+        is_plain = batch.metadata is None and batch.ids is None and batch.shareable
+        return self.extend(batch.stream, batch.payloads, recorded_at, None if is_plain else batch)
+
+    def extend(self, stream: Hashable, payloads: Sequence[Any], recorded_at: Moment, about: Batch | None = None) -> int:
+        """Append payloads to a stream, and return the last number; *about*: their batch, if it says more of them."""
         log = self.streams.get(stream)
         if log is None:
             log = Log(stream, self.origin)
-        seq, position = len(log.payloads), self.count
+        seq, position, added = len(log.payloads), self.count, len(payloads)
+        if not added:
+            return seq
         try:
             if not position or self.logs[-1] is not log:
                 self._begin_run(log)
-            log.recorded_at.append(recorded_at)
-            log.payloads.append(payload)
-            self.count = position + 1
+            if about is not None:
+                log.describe(about)
+            if added == 1:  # mostly: as below, at half the price
+                log.recorded_at.append(recorded_at)
+                log.payloads.append(payloads[0])
+            else:
+                log.recorded_at.extend(repeat(recorded_at, added))
+                log.payloads.extend(payloads)
+            self.count = position + added
             if not seq:
                 self._begin(log)
         except BaseException:  # no memory, or a Ctrl-C: all or nothing
             self._cut(position, {log: seq})
             raise
-        return seq + 1
-
-    def add(self, batch: Batch, recorded_at: Moment) -> int:
-        """Append a batch that `check` has let pass, and return the last number."""
-        log, payloads = self.streams.get(batch.stream), batch.payloads
-        if not payloads:
-            return self.last(batch.stream)
-        if log is None:
-            log = Log(batch.stream, self.origin)
-        seq, position = len(log.payloads), self.count
-        try:
-            if not position or self.logs[-1] is not log:
-                self._begin_run(log)
-            if batch.metadata is not None or batch.ids is not None or not batch.shareable:
-                log.describe(batch)
-            log.recorded_at.extend(repeat(recorded_at, len(payloads)))
-            log.payloads.extend(payloads)
-            self.count = position + len(payloads)
-            if not seq:
-                self._begin(log)
-        except BaseException:  # as above
-            self._cut(position, {log: seq})
-            raise
-        return seq + len(payloads)
+        return seq + added
 
     def add_all(self, batches: Sequence[tuple[Batch, Moment]]) -> list[int]:
         """Append batches that `check` has let pass, all or none."""

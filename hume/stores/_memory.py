@@ -88,7 +88,7 @@ class Journal(DirectStore):
         recorded_at, table = self._now(), self._table
         with table.lock:
             table.check_owner(self._mailbox)
-            return self._logs.add_one(stream, payload, recorded_at)
+            return self._logs.extend(stream, (payload,), recorded_at)
 
     def append_many(
         self, batches: Iterable[tuple[Hashable, Iterable[Any], Any]], *, metadata: Mapping[str, Any] | None = None
