@@ -28,6 +28,8 @@ _PLAIN: Final[dict[str, type]] = {"dict": dict, "list": list, "str": str, "tuple
 
 _DOLLAR: Final = ord("$")  # one byte is found in an instant, and most data have none (and `in` is slow for two)
 
+_STRINGS: Final = frozenset({str})
+
 _ROOM: Final = 1000  # ways to fill the fields of one class with types; most classes have one or two
 
 _Writer = Callable[[Any], Encoded]
@@ -66,6 +68,8 @@ class Tables:
     def _writer(self, kind: type) -> _Writer:
         (name, version), root = self._root(kind, self._form)
         dump = self._dump
+        if kind is dict:
+            return self._dict_writer(name, root)
         if kind is list or kind is tuple:
             return self._sequence_writer(name, root)
         plan = None if kind in NAMES else self.known(kind)[1]
@@ -79,6 +83,18 @@ class Tables:
         def write(payload: Any) -> Encoded:
             if ATOMS.issuperset(map(type, payload)):
                 return _new(Encoded, (name, 1, dump(payload)))
+            return _new(Encoded, (name, 1, dump(root(payload, 0))))
+
+        return write
+
+    def _dict_writer(self, name: str, root: Write) -> _Writer:
+        dump = self._dump
+
+        def write(payload: Any) -> Encoded:
+            if _STRINGS.issuperset(map(type, payload)) and ATOMS.issuperset(map(type, payload.values())):
+                data = dump(payload)
+                if data.find(_DOLLAR) < 0:
+                    return _new(Encoded, (name, 1, data))
             return _new(Encoded, (name, 1, dump(root(payload, 0))))
 
         return write
