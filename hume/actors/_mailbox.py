@@ -116,8 +116,13 @@ class Reply(pykka.Future[Any]):
         if mailbox is not None and mailbox is _current.mailbox:
             self._refuse(mailbox)
         latch = self._latch
-        # (by position: parsing the keyword would cost as much as the rest of the call)
-        if latch.acquire(True, -1 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)):  # noqa: FBT003 - a lock
+        if timeout is None:
+            wait = -1.0
+        elif 0.0 <= timeout <= threading.TIMEOUT_MAX:
+            wait = timeout
+        else:
+            wait = min(max(timeout, 0.0), threading.TIMEOUT_MAX)
+        if latch.acquire(True, wait):  # noqa: FBT003 - to parse keywords would cost as much as the rest of the call
             latch.release()
         elif not self.done():  # when it is done, somebody else was between the two lines above
             msg = f"{timeout} seconds"

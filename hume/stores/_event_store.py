@@ -213,6 +213,8 @@ def resolve(store: Any) -> EventStore:
         InvalidStore: it is no store.
         ActorDead: it is a dead actor, or a name that nobody has.
     """
+    if isinstance(store, DirectStore):
+        return store  # type: ignore[return-value]  # a store it is, as all of the kind
     try:
         mailbox = find(store)  # a name, mostly
     except TypeError:  # not hashable, so no name
@@ -222,8 +224,6 @@ def resolve(store: Any) -> EventStore:
         return face if isinstance(mailbox.face, DirectStore) else _of_actor(mailbox.ref, store)
     if isinstance(store, pykka.ActorRef):
         return _of_actor(store, store)
-    if isinstance(store, DirectStore):
-        return cast("EventStore", store)
     if isinstance(store, pykka.ActorProxy):
         return _of_actor(store.actor_ref, store)
     missing = _missing(store)
