@@ -17,7 +17,7 @@ from hume.stores._sqlite_read import Reader
 from hume.stores._sqlite_restore import Restore, as_records, read_records
 from hume.stores._sqlite_schema import Database, Durability
 from hume.stores._sqlite_snapshots import SaveSnapshot, SQLiteSnapshotStore
-from hume.stores._sqlite_write import MAX_PAYLOAD, Append, EncodedBatch, Work
+from hume.stores._sqlite_write import MAX_PAYLOAD, AppendMany, EncodedBatch, Work
 from hume.stores._store_server import StoreServer
 
 if TYPE_CHECKING:
@@ -85,14 +85,20 @@ class Journal(Reader):
             EncodeError: a payload that the codec can't encode.
         """
         batch = EncodedBatch(self._codec, self._max_payload, stream, payloads, expect_seq, ids, metadata)
-        return self._append((batch,))[0]
+        return self._told(batch, self._store(batch))
+
+    def append_one(self, stream: Hashable, payload: Any) -> int:
+        """Append one payload, of which nothing else is said; see `DirectStore.append_one`, and `append`."""
+        batch = EncodedBatch(self._codec, self._max_payload, stream, (payload,))
+        return self._told(batch, self._store(batch))
 
     def append_many(
         self, batches: Iterable[tuple[Hashable, Iterable[Any], Any]], *, metadata: Mapping[str, Any] | None = None
     ) -> list[int]:
         """Append to several streams, all or nothing; see `FullEventStore.append_many`, and `append`."""
         encoded = [EncodedBatch(self._codec, self._max_payload, *batch, metadata=metadata) for batch in batches]
-        return self._append(encoded) if encoded else []
+        answers = self._store(AppendMany(encoded)) if encoded else []
+        return [self._told(batch, answer) for batch, answer in zip(encoded, answers, strict=True)]
 
     def restore(self, events: Iterable[Event]) -> int:
         """Store events with the ids, numbers and times that they have; see `FullEventStore`, and `append`."""
@@ -112,15 +118,13 @@ class Journal(Reader):
         new: int = self._store(Restore(records, self._max_payload))
         return new
 
-    def _append(self, batches: Iterable[EncodedBatch]) -> list[int]:
-        work = Append(*batches)
-        answers: list[tuple[int, bool]] = self._store(work)
-        if telemetry.attached(_APPEND):
-            for batch, (seq, is_new) in zip(work.batches, answers, strict=True):
-                if is_new:
-                    about = {"store": self._mailbox.ref, "stream": batch.stream}
-                    telemetry.execute(_APPEND, {"events": len(batch.payloads), "seq": seq}, about)
-        return [seq for seq, _ in answers]
+    def _told(self, batch: EncodedBatch, answer: tuple[int, bool]) -> int:
+        """Tell who listens that a batch was appended; return its last number."""
+        seq, is_new = answer
+        if is_new and telemetry.attached(_APPEND):
+            about = {"store": self._mailbox.ref, "stream": batch.stream}
+            telemetry.execute(_APPEND, {"events": len(batch.payloads), "seq": seq}, about)
+        return seq
 
     def _store(self, work: Work) -> Any:
         me = current()
@@ -132,7 +136,7 @@ class Journal(Reader):
         else:
             reply = self._committer.do_here(work)
         if reply is None:
-            return call_mailbox(self._mailbox, work, _ANSWER_WITHIN, kind=new_answer)
+            return call_mailbox(self._mailbox, work, _ANSWER_WITHIN, self._committer.send, new_answer)
         return reply.get()
 
     def _send(self, work: SaveSnapshot) -> bool:
@@ -242,7 +246,8 @@ class SQLiteEventStore(StoreServer):
 
     _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
         **StoreServer._handlers,
-        Append: _on_work,
+        EncodedBatch: _on_work,
+        AppendMany: _on_work,
         Restore: _on_work,
         SaveSnapshot: _on_work,
         _Poll: _on_poll,

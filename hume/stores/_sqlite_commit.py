@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-import sqlite3
 import threading
+import time
 from _thread import allocate_lock
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
@@ -13,15 +13,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from pykka._envelope import Envelope
 
 from hume import _bus
+from hume.actors._clock import SYSTEM_CLOCK
 from hume.actors._mailbox import Mailbox, Reply
 from hume.errors import HumeError, StorageFailed
-from hume.stores._sqlite_write import MOST_ROWS, NO_STREAM, Known, LogOrigin, Seen, Transaction, Work
+from hume.stores._record import EPOCH, MICROSECOND
+from hume.stores._sqlite_write import Known, LogOrigin, Rows, Seen, Transaction, Work
 from hume.telemetry._log_fields import fields
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from hume.actors._clock import Clock
     from hume.stores._codec import Codec
     from hume.stores._sqlite_pool import Pool
+    from hume.stores._sqlite_write import EncodedBatch
 
 __all__ = ["Committer"]
 
@@ -29,10 +34,12 @@ _log = logging.getLogger("hume.stores")
 
 _LONG_WAL = 16 * 2**20  # bytes; SQLite by itself keeps it at four million, where there are pauses between the reads
 
-_NOBODY: Final[deque[Any]] = deque()
 _MOST_GROUPS: Final = 32  # that are written in a row, before other messages have their turn, such as the timer's
 
 _GREW: Final = "SELECT name FROM streams WHERE id IN (SELECT stream FROM events WHERE position > ? AND position <= ?)"
+
+_Asked: TypeAlias = tuple[Work, Any]  # what is to be done, and the Reply to be answered
+_Result: TypeAlias = tuple[Any, Any, "Exception | None"]  # the Reply, with what, or why not
 
 
 class Answer(Reply):
@@ -43,31 +50,27 @@ class Answer(Reply):
     thread has a `Reply` of its own, since Ctrl-C may keep it from waking anybody.)
     """
 
-    others: deque[Answer] | None = None  # who are to be woken; given before it is settled
-
-    def settle(self, outcome: tuple[Any, Exception | None]) -> bool:
-        """Answer, and wake nobody yet; return whether this was the first answer."""
-        if self._outcome.setdefault(None, outcome) is not outcome:
-            return False
-        if self.mailbox is not None:
-            self.mailbox.pending.pop(self, None)
-        return True
+    others: deque[_Result] | None = None  # who are yet to be answered; given before it is settled
 
     def get(self, *, timeout: float | None = None) -> Any:
         """Wait for the answer, as `Reply.get` does, and wake the next."""
         try:
-            return super().get(timeout=timeout)
+            return Reply.get(self, timeout=timeout)
         finally:
             if self.others:
                 wake_one(self.others)
 
 
-def wake_one(waiting: deque[Answer]) -> None:
-    """Wake the first of those who wait, if any."""
-    try:  # popleft is atomic: each is woken once
-        waiting.popleft()._latch.release()
-    except IndexError:
-        return
+def wake_one(waiting: deque[_Result]) -> None:
+    """Answer the first of those who still wait, and can wake the others; any thread."""
+    while waiting:
+        try:
+            answer, value, failure = waiting.popleft()  # atomic: each is answered once
+        except IndexError:
+            return
+        answer.others = waiting
+        if answer._settle((value, failure)) and type(answer) is Answer:
+            return
 
 
 def new_answer() -> Reply:
@@ -75,7 +78,20 @@ def new_answer() -> Reply:
     return Reply() if threading.current_thread() is threading.main_thread() else Answer()
 
 
-_Result: TypeAlias = tuple[Reply, Any, "Exception | None"]  # to whom, what, or why not
+class _Group(Rows):
+    """Works that share a transaction, and, once they have their numbers, the rows and the answers that they give."""
+
+    __slots__ = ("asked", "is_void", "results")
+
+    def __init__(self, known: Known, asked: list[_Asked]) -> None:
+        super().__init__(known)
+        self.asked = asked
+        self.results: deque[_Result] = deque()
+        self.is_void = False  # the numbers are wrong: what they were based upon did not come true
+
+
+def _microseconds() -> int:
+    return time.time_ns() // 1000
 
 
 class _Killed(Exception):
@@ -89,20 +105,29 @@ class Committer:
     where one thread appends after the other, each would wait for two changes of threads, which cost as much as the
     work; so while it is quiet, whoever has a work does it in his own thread. ``_turn`` is held by whoever writes, the
     actor or another; all below belongs to its holder.
+
+    While the actor waits for the disk, the threads that append have time. So each gives its own events their numbers,
+    as they will be when what is being written is there, and joins the group that is written next, for which then
+    nothing is to be done but the insertion. That group is ``_open`` as long as it may be joined, and as long it, and
+    what is ``_known``, belong to whoever holds ``_gate``. If what is being written fails, the numbers are void.
     """
 
     def __init__(self, writer: Pool, codec: Codec, mailbox: Mailbox, clock: Clock) -> None:
-        self._writer, self._codec, self._mailbox, self._clock = writer, codec, mailbox, clock
+        self._writer, self._codec, self._mailbox = writer, codec, mailbox
+        self._now = _microseconds if clock is SYSTEM_CLOCK else lambda: (clock.utcnow() - EPOCH) // MICROSECOND
         self._turn = allocate_lock()
-        self._answered: deque[Answer] = _NOBODY  # who are yet to be woken
         self._is_quiet = True  # nobody had to wait, the last time; read without the turn, as a guess
         self._is_failing = False  # the last look for new events failed
         self._longest_wal = _LONG_WAL  # bytes; to be shortened when it is longer
-        self._known = Known()
+        self._known = known = Known()
+        self._answered: deque[_Result] = deque()  # who are yet to be woken
+        self._next = _Group(known, [])  # who have joined
+        self._gate = allocate_lock()  # held for a few instructions
+        self._open: _Group | None = None
         with writer.turn(), writer.lend("open it") as connection:
             self.origin = LogOrigin(writer.database.log_id)
-            self._known.seen = self._known.look(connection, None)
-        self._told = self._known.position  # whoever follows the events up to here has been told of them
+            known.seen = known.look(connection, None)
+        self._told = known.position  # whoever follows the events up to here has been told of them
 
     # -- any thread
 
@@ -112,19 +137,43 @@ class Committer:
             return None
         reply = Reply()
         with self._turn:  # which another may just have taken: that is a wait, too, but no harm
-            self._write([Envelope(work, reply)], 1)
+            self._write([(work, reply)], 1)
             self._is_quiet = self._mailbox.empty()
         return reply
+
+    def send(self, work: Work, reply: Reply) -> None:
+        """Bring a work to the actor: into the group that is written next, if it may be joined, or into the mailbox."""
+        # not the main thread: Ctrl-C could come while it holds the gate
+        if self._open is None or type(reply) is not Answer or not self._join(work, reply):
+            self._mailbox.put(Envelope(work, reply))
+
+    def _join(self, work: Any, reply: Reply) -> bool:
+        mailbox, has_joined = self._mailbox, False
+        if not mailbox.alive:  # as in a child of os.fork, where the gate may be locked for good
+            return False
+        with self._gate:
+            group, self._open = self._open, None  # nobody else joins, and the numbers are void, if an error ends this
+            try:
+                if group is not None and group.fit((work,)):
+                    result = group.append(work, self._now())
+                    reply.mailbox = mailbox
+                    mailbox.pending[reply] = work
+                    group.results.append((reply, result, None))
+                    group.asked.append((work, reply))
+                    has_joined = True
+            except HumeError:
+                has_joined = False  # the actor says so if it is still true when the work has its turn
+            self._open = group
+        if not mailbox.alive:
+            mailbox.refuse_if_dead()  # put first, look second: see there
+        return has_joined
 
     # -- the actor
 
     def do(self, work: Work, reply: Reply | None) -> None:
         """Do a work that came by the mailbox, with those that wait there too, and answer each."""
         with self._turn:
-            try:
-                size = self._write([Envelope(work, reply), *self._waiting()], _MOST_GROUPS)
-            finally:
-                self._wake()
+            size = self._write([(work, reply), *self._waiting()], _MOST_GROUPS)
             self._is_quiet = size == 1 and self._mailbox.empty()
 
     def look(self) -> None:
@@ -150,94 +199,110 @@ class Committer:
 
     # -- whoever has the turn
 
-    def _write(self, group: list[Envelope[Any]], most: int) -> int:
+    def _write(self, asked: list[_Asked], most: int) -> int:
         """Do works in one transaction, and what came meanwhile in the next, in *most* so many; answer each work.
 
         Return how many the last transaction had.
         """
-        size = 0
+        size, group = 0, _Group(self._known, asked)
         try:
             with self._writer.turn(), self._writer.lend("write to it; nothing was stored") as connection:
-                while group:
-                    self._do(connection, group)
-                    size, most = len(group), most - 1
-                    group = self._waiting() if most else []
+                while group.asked:
+                    size, most = len(group.asked), most - 1
+                    self._do(connection, group, may_join=most > 0)
+                    group, self._next = self._next, _Group(self._known, [])
+                    if group.is_void:
+                        group = _Group(self._known, group.asked)
+                    if most and not group.asked:
+                        group.asked = self._waiting()
         except (StorageFailed, _Killed) as error:
             # those too that came meanwhile: they are not to wait, one after the other, for the same failure
-            self._refuse([*group, *self._waiting()], error)
+            self._refuse([*group.asked, *self._next.asked, *self._waiting()], error)
+            self._next = _Group(self._known, [])
+        finally:
+            self._wake()
         return size
 
-    def _do(self, connection: sqlite3.Connection, group: list[Envelope[Any]]) -> None:
+    def _do(self, connection: sqlite3.Connection, group: _Group, *, may_join: bool) -> None:
+        known, is_done = self._known, False
         grown: list[str] = []
-        seen = self._known.forget()
-        answers = self._insert(connection, group, seen)
-        if answers is None:
-            self._wake()  # the last group: the next line may take seconds
-            connection.execute("BEGIN IMMEDIATE")  # so that nobody, in any process, can come in between
-            seen = self._known.look(connection, seen)
-            grown = self._grown(connection)
-            answers = self._run(group, connection)
-            self._check_alive()
-            connection.execute("COMMIT")
+        seen = known.forget()
+        if group.values or self._number(group, connection, seen):
+            last = known.position
+            is_done = self._insert(connection, group, may_join=may_join)
+            if not is_done:
+                seen = None
+        if not is_done:
+            seen, grown = self._transact(connection, group, seen)
+            last = known.position
         self._check_alive()  # what a dead store has just stored it does not acknowledge
-        self._known.seen = seen
-        self._told = self._known.position
-        self._answered = _settled(answers)
+        known.seen = None if self._next.is_void else seen
+        self._told, self._answered = last, group.results
         for stream in grown:
             _bus.tell(stream)
 
-    def _insert(
-        self, connection: sqlite3.Connection, group: list[Envelope[Any]], seen: Seen | None
-    ) -> list[_Result] | None:
-        """Do works that append a few events to streams that are known, in one statement; `None`: nothing was done.
+    def _number(self, group: _Group, connection: sqlite3.Connection, seen: Seen | None) -> bool:
+        """Give events their numbers, if that can be done without a look at the tables; return whether there are any."""
+        if seen is None or seen[0] is not connection or not group.fit([work for work, _ in group.asked]):
+            return False
+        now = self._now()
+        for work, reply in group.asked:
+            if reply.done():
+                continue  # its caller has given up
+            try:
+                group.results.append((reply, group.append(cast("EncodedBatch", work), now), None))
+            except HumeError as error:
+                group.results.append((reply, None, error))
+        return bool(group.values)  # if all are refused, that is perhaps for what is no longer true
+
+    def _insert(self, connection: sqlite3.Connection, group: _Group, *, may_join: bool) -> bool:
+        """Insert events that have their numbers, and meanwhile let others join; `False`: nothing was done.
 
         The statement is a transaction of its own, and says at which positions the events are to be. So if anybody has
         written since we looked it fails; and if it succeeds, nobody has, and all that we knew was true.
         """
-        known = self._known
-        if seen is None or seen[0] is not connection:
-            return None
-        rows = 0
-        for envelope in group:
-            batch = envelope.message.plain
-            if batch is None or known.streams.get(batch.stream, NO_STREAM)[0] is None:
-                return None
-            rows += len(batch.payloads)
-        if rows > MOST_ROWS:
-            return None
         self._check_alive()
-        position = known.position
+        self._wake()  # its threads run while this group waits for the disk
+        if not (may_join and self._mailbox.empty()):  # who waits already is not to be overtaken
+            return group.insert(connection)
+        following = self._open = self._next
         try:
-            answers = self._run(group, connection)
-        except sqlite3.IntegrityError:
-            known.look_again(connection)
-            return None
-        return answers if known.position > position else None  # all refused, perhaps for what is no longer true
+            following.is_void = not group.insert(connection)
+            return not following.is_void
+        finally:
+            with self._gate:
+                is_whole, self._open = self._open is following, None
+            if not is_whole:
+                following.is_void = True
 
-    def _run(self, group: list[Envelope[Any]], connection: sqlite3.Connection) -> list[_Result]:
-        transaction = Transaction(connection, self._known, self.origin, self._codec, self._clock)
-        answers: list[_Result] = []
-        for envelope in group:
-            reply: Any = envelope.reply_to
+    def _transact(self, connection: sqlite3.Connection, group: _Group, seen: Seen | None) -> tuple[Seen, list[str]]:
+        """Do works in a transaction; return since when the log is known, and the streams that others appended to."""
+        self._wake()  # the next line may take seconds
+        connection.execute("BEGIN IMMEDIATE")  # so that nobody, in any process, can come in between
+        seen = self._known.look(connection, seen)
+        grown = self._grown(connection)
+        transaction = Transaction(connection, self._known, self.origin, self._codec, self._now())
+        group.results.clear()
+        for work, reply in group.asked:
             if reply.done():
                 continue  # its caller has given up
             try:
-                answers.append((reply, envelope.message.run(transaction), None))
+                group.results.append((reply, work.run(transaction), None))
             except HumeError as error:
-                answers.append((reply, None, error))
-        self._wake()  # its threads run while this group waits for the disk
+                group.results.append((reply, None, error))
         transaction.flush()
-        return answers
+        self._check_alive()
+        connection.execute("COMMIT")
+        return seen, grown
 
     def _wake(self) -> None:
         """Wake those who have been answered."""
-        waiting, self._answered = self._answered, _NOBODY
-        if waiting:
-            wake_one(waiting)
-            wake_one(waiting)
+        if self._answered:
+            wake_one(self._answered)
+            wake_one(self._answered)
 
-    def _waiting(self) -> list[Envelope[Any]]:
-        return self._mailbox.take_waiting(Work)
+    def _waiting(self) -> list[_Asked]:
+        return [(one.message, one.reply_to) for one in self._mailbox.take_waiting(Work)]
 
     def _check_alive(self) -> None:
         if not self._mailbox.alive:
@@ -246,17 +311,17 @@ class Committer:
     def _log(self, error: StorageFailed | _Killed) -> None:
         _log.warning("%s: %s", self._mailbox, error, extra=fields(server=self._mailbox, reason=error))
 
-    def _refuse(self, group: list[Envelope[Any]], error: StorageFailed | _Killed) -> None:
+    def _refuse(self, asked: list[_Asked], error: StorageFailed | _Killed) -> None:
         is_alive = self._mailbox.alive
         if is_alive:
             self._log(error)
-        for envelope in group:
+        for _, reply in asked:
             if is_alive:
                 own: Exception = copy.copy(error)  # each caller's own, for to raise an error changes it
                 own.__cause__ = error.__cause__
             else:
                 own = self._mailbox.dead_error()
-            cast("Reply", envelope.reply_to).fail(own)
+            reply.fail(own)
 
     def _grown(self, connection: sqlite3.Connection) -> list[str]:
         """Return the streams that others have appended to since the last look."""
@@ -271,16 +336,3 @@ class Committer:
         if size > self._longest_wal:
             is_done = self._writer.database.empty_wal(connection)
             self._longest_wal = _LONG_WAL if is_done else 2 * size  # whoever reads for so long is not asked so often
-
-
-def _settled(answers: list[_Result]) -> deque[Answer]:
-    """Settle answers; return those whose threads are to be woken."""
-    waiting: deque[Answer] = deque()
-    for answer, value, failure in answers:
-        if not isinstance(answer, Answer):
-            answer._settle((value, failure))
-            continue
-        answer.others = waiting
-        if answer.settle((value, failure)):
-            waiting.append(answer)
-    return waiting

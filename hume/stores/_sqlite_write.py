@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID
 
 from hume.errors import CodecError, DecodeError, IdConflict, UnexpectedSequence
 from hume.stores._batch import EXISTS, Batch, check_payload
-from hume.stores._codec import encoded_by
+from hume.stores._codec import JSONCodec, encoded_by
 from hume.stores._event import Origin
-from hume.stores._record import EPOCH, MICROSECOND
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
 
-    from hume.actors._clock import Clock
     from hume.stores._codec import Codec, Encoded
 
 __all__ = [
     "MAX_PAYLOAD",
-    "MOST_ROWS",
-    "NO_STREAM",
-    "Append",
+    "AppendMany",
     "EncodedBatch",
     "Known",
     "LogOrigin",
+    "Rows",
     "Seen",
     "Transaction",
     "Work",
@@ -44,8 +40,8 @@ _SELECT_STREAM: Final = "SELECT id, (SELECT max(seq) FROM events WHERE stream = 
 # Of several rows at once, since each step of SQLite's is a chance for another thread to take Python's lock.
 _COLUMNS: Final = 9
 _ROW: Final = f"({', '.join('?' * _COLUMNS)})"
-MOST_ROWS: Final = 32
-_INSERTS: Final = [f"INSERT INTO events VALUES {', '.join([_ROW] * n)}" for n in range(MOST_ROWS + 1)]  # noqa: S608 - only `?`
+_MOST_ROWS: Final = 32
+_INSERTS: Final = [f"INSERT INTO events VALUES {', '.join([_ROW] * n)}" for n in range(_MOST_ROWS + 1)]  # noqa: S608 - only `?`
 _SELECT_KNOWN: Final = "SELECT seq, type, version, data FROM events WHERE stream = ? AND id = ?"
 _SELECT_DERIVED: Final = "SELECT seq, type, version, data FROM events WHERE position = ? AND stream = ? AND id IS NULL"
 
@@ -74,6 +70,8 @@ class LogOrigin(Origin):
 
 def check_durable_stream(stream: object) -> None:
     """Refuse what can't name a stream in a file."""
+    if type(stream) is str and stream.isascii() and stream.isprintable() and stream:
+        return  # mostly
     if not isinstance(stream, str):
         msg = f"a durable store's stream must be a string, not {stream!r}"
         raise TypeError(msg)
@@ -95,7 +93,22 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-class EncodedBatch(Batch):
+class Work:
+    """A message to the store actor: something to be written, complete, so that it needs nothing but a transaction."""
+
+    __slots__ = ()
+
+    def run(self, transaction: Transaction) -> Any:
+        """Do it, and return the answer.
+
+        Raises:
+            HumeError: refuses this work alone, which has then changed nothing. Any other error, such as what a signal
+                raises in the middle of it, ends the whole transaction.
+        """
+        raise NotImplementedError
+
+
+class EncodedBatch(Batch, Work):
     """A batch as it will be written; made in the caller's thread, so that nothing of a user's runs in the store's.
 
     Raises:
@@ -122,12 +135,20 @@ class EncodedBatch(Batch):
         if self.metadata is not None:
             self.encoded_metadata = self._refused("metadata", encoded_by(codec, self.metadata)).data
 
+    def run(self, transaction: Transaction) -> tuple[int, bool]:
+        """Append it; the answer is its last number, and whether it is new."""
+        return transaction.append_once(self)  # which checks before it writes
+
     def _kept(self, payloads: Sequence[Any]) -> list[Any]:
+        if len(payloads) == 1:  # without the price of a comprehension
+            return [self._encoded(payloads[0])]
         return [self._encoded(payload) for payload in payloads]
 
     def _encoded(self, payload: Any) -> Encoded:
-        check_payload(payload)
-        encoded = encoded_by(self.codec, payload)
+        if payload is None:
+            check_payload(payload)
+        codec = self.codec
+        encoded = codec.encode(payload) if type(codec) is JSONCodec else encoded_by(codec, payload)
         return encoded if len(encoded.data) <= self.max_payload else self._refused("a payload", encoded)
 
     def _refused(self, what: str, encoded: Encoded) -> Encoded:
@@ -141,7 +162,7 @@ class EncodedBatch(Batch):
         return encoded
 
 
-NO_STREAM: Final = (None, 0)
+_NO_STREAM: Final = (None, 0)
 
 Seen: TypeAlias = tuple[sqlite3.Connection, int]
 
@@ -180,63 +201,116 @@ class Known:
         self.position = connection.execute("SELECT max(position) FROM events").fetchone()[0] or 0
 
 
-class Transaction:
-    """A write transaction that has begun; for the thread that writes."""
+class Rows:
+    """Events that have their numbers and are to be inserted; what is known of the log counts them in."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, known: Known, origin: LogOrigin, codec: Codec, clock: Clock
-    ) -> None:
-        self.connection, self.known = connection, known
-        self._origin, self._codec = origin, codec
-        self._recorded_at = (clock.utcnow() - EPOCH) // MICROSECOND
-        self._values: list[Any] = []  # of the rows that are to be inserted
+    __slots__ = ("known", "values")
 
-    def stream(self, name: str) -> tuple[int | None, int]:
-        """Return a stream's row, `None` if it has none, and its last number."""
-        streams = self.known.streams
-        found = streams.get(name)
-        if found is None:
-            found = streams[name] = self.connection.execute(_SELECT_STREAM, (name,)).fetchone() or NO_STREAM
-        return found
+    def __init__(self, known: Known) -> None:
+        self.known = known
+        self.values: list[Any] = []
 
-    def append(self, batch: EncodedBatch) -> tuple[int, bool]:
-        """Append a batch; return its last number, and whether it is new. A refused one changes nothing.
+    def fit(self, works: Iterable[Work]) -> bool:
+        """Tell whether works only append, to streams that are known, and fit into one statement with what is here."""
+        streams, count = self.known.streams, len(self.values) // _COLUMNS
+        for work in works:
+            if type(work) is not EncodedBatch or work.ids or not work.payloads:
+                return False
+            if streams.get(work.stream, _NO_STREAM)[0] is None:  # type: ignore[call-overload]  # a str, as checked
+                return False
+            count += len(work.payloads)
+        return count <= _MOST_ROWS
+
+    def append(self, batch: EncodedBatch, at: int) -> tuple[int, bool]:
+        """Append a batch to a stream that is known; return its last number, and whether it is new.
+
+        Args:
+            batch: what is to be appended.
+            at: the time that is recorded, in microseconds since 1970.
 
         Raises:
-            UnexpectedSequence: the stream is not where the batch expects it.
-            IdConflict: an id is known with another payload, or only a part of the ids is known.
+            UnexpectedSequence: the stream is not where the batch expects it; nothing has changed.
         """
         name: str = batch.stream  # type: ignore[assignment]  # checked in the caller
-        row, last = self.known.streams.get(name) or self.stream(name)
-        if batch.ids and row is not None:
-            before = self._appended_before(batch, row)
-            if before is not None:
-                return before, False
+        last = self.known.streams[name][1]
         expected = batch.expect_seq
         if expected is not None and (last == 0 if expected is EXISTS else expected != last):
             raise UnexpectedSequence(name, expected, last)
         if not batch.payloads:
             return last, False
-        return self.add(name, batch.payloads, batch.encoded_metadata, self._recorded_at, batch.ids), True
+        return self.add(name, batch.payloads, batch.encoded_metadata, at, batch.ids), True
 
     def add(
         self, name: str, payloads: Sequence[Encoded], metadata: bytes | None, at: int, ids: Sequence[UUID] | None
     ) -> int:
         """Add to a stream what may be added, recorded *at* so many microseconds, and return its last number."""
         row, last = self.known.streams[name]  # as the caller has looked whether it may
-        if row is None:
-            row = self.connection.execute("INSERT INTO streams (name) VALUES (?)", (name,)).lastrowid
-        values, position = self._values, self.known.position
-        for payload, one in zip(payloads, ids or repeat(None)):  # noqa: B905 - a repeat has no end
+        values, position = self.values, self.known.position
+        for payload in payloads:
             position, last = position + 1, last + 1
-            values += position, row, last, *payload, metadata, at, None if one is None else one.bytes
+            values += position, row, last, *payload, metadata, at, None
+        if ids:
+            values[-1 - _COLUMNS * (len(ids) - 1) :: _COLUMNS] = [one.bytes for one in ids]
         self.known.position = position
         self.known.streams[name] = row, last
         return last
 
+    def insert(self, connection: sqlite3.Connection) -> bool:
+        """Insert them, in one statement; `False`: somebody else has written, and nothing was done."""
+        try:
+            connection.execute(_INSERTS[len(self.values) // _COLUMNS], self.values)
+        except sqlite3.IntegrityError:
+            return False
+        return True
+
+
+class Transaction(Rows):
+    """A write transaction that has begun; for the thread that writes."""
+
+    __slots__ = ("_codec", "_origin", "connection", "recorded_at")
+
+    def __init__(
+        self, connection: sqlite3.Connection, known: Known, origin: LogOrigin, codec: Codec, recorded_at: int
+    ) -> None:
+        super().__init__(known)
+        self.connection, self.recorded_at = connection, recorded_at
+        self._origin, self._codec = origin, codec
+
+    def stream(self, name: str) -> tuple[int | None, int]:
+        """Return a stream's row, `None` if it has none, and its last number."""
+        streams = self.known.streams
+        found = streams.get(name)
+        if found is None:
+            found = streams[name] = self.connection.execute(_SELECT_STREAM, (name,)).fetchone() or _NO_STREAM
+        return found
+
+    def append_once(self, batch: EncodedBatch) -> tuple[int, bool]:
+        """Append a batch that has not been appended before; return its last number, and whether it is new.
+
+        Raises:
+            UnexpectedSequence: the stream is not where the batch expects it; nothing has changed.
+            IdConflict: an id is known with another payload, or only a part of the ids is known; nothing has changed.
+        """
+        row, _ = self.stream(batch.stream)  # type: ignore[arg-type]  # as above
+        if batch.ids and row is not None:
+            before = self._appended_before(batch, row)
+            if before is not None:
+                return before, False
+        return self.append(batch, self.recorded_at)
+
+    def add(
+        self, name: str, payloads: Sequence[Encoded], metadata: bytes | None, at: int, ids: Sequence[UUID] | None
+    ) -> int:
+        """Add to a stream what may be added, as `Rows.add`; a stream that is new gets its row."""
+        row, last = self.known.streams[name]
+        if row is None:
+            row = self.connection.execute("INSERT INTO streams (name) VALUES (?)", (name,)).lastrowid
+            self.known.streams[name] = row, last
+        return super().add(name, payloads, metadata, at, ids)
+
     def flush(self) -> None:
         """Insert the rows that wait for it; before what looks at them, and before the end."""
-        values, most = self._values, MOST_ROWS * _COLUMNS
+        values, most = self.values, _MOST_ROWS * _COLUMNS
         for start in range(0, len(values), most):
             some = values[start : start + most]
             self.connection.execute(_INSERTS[len(some) // _COLUMNS], some)
@@ -252,7 +326,7 @@ class Transaction:
         except sqlite3.Error:
             raise
         except Exception:
-            self._values.clear()
+            self.values.clear()
             self.connection.execute("ROLLBACK TO whole")
             self.known.look_again(self.connection)
             raise
@@ -290,36 +364,15 @@ class Transaction:
             raise DecodeError(*there[:2], f"{type(error).__name__}: {error}") from error
 
 
-class Work:
-    """A message to the store actor: something to be written, complete, so that it needs nothing but a transaction."""
-
-    __slots__ = ()
-
-    plain: EncodedBatch | None = None
-    """What it appends, if that is all that it does, and there are no ids to look for."""
-
-    def run(self, transaction: Transaction) -> Any:
-        """Do it, and return the answer.
-
-        Raises:
-            HumeError: refuses this work alone, which has then changed nothing. Any other error, such as what a signal
-                raises in the middle of it, ends the whole transaction.
-        """
-        raise NotImplementedError
-
-
-class Append(Work):
+class AppendMany(Work):
     """Appends batches, all or none; answered with each one's last number and whether it is new."""
 
-    __slots__ = ("batches", "plain")
+    __slots__ = ("batches",)
 
-    def __init__(self, *batches: EncodedBatch) -> None:
+    def __init__(self, batches: Sequence[EncodedBatch]) -> None:
         self.batches = batches
-        self.plain = batches[0] if len(batches) == 1 and not batches[0].ids else None
 
     def run(self, transaction: Transaction) -> list[tuple[int, bool]]:
         """Append them."""
-        if len(self.batches) == 1:
-            return [transaction.append(self.batches[0])]  # which checks before it writes
         with transaction.all_or_nothing():
-            return [transaction.append(batch) for batch in self.batches]
+            return [transaction.append_once(batch) for batch in self.batches]

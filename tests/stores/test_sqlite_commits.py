@@ -107,18 +107,17 @@ def test_who_has_his_answer_does_not_wait_for_the_next_transaction(path: Path, m
     ref = SQLiteEventStore.start(path)
     api = face(ref)
     seconds: list[Future[int]] = []
-    settled = _sqlite_commit._settled
+    waiting = _sqlite_commit.Committer._waiting
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
 
-        def settle_and_lock(answers: list[Any]) -> Any:
-            waiting = settled(answers)
-            if waiting and not seconds:
+        def wait_and_lock(self: Any) -> Any:
+            if self._answered and not seconds:
                 seconds.append(in_thread(api.append, "new", ["b"]))
-                eventually(partial(has_pending, ref, 1))
+                eventually(partial(has_pending, ref, 2))
                 other.execute("BEGIN IMMEDIATE")
-            return waiting
+            return waiting(self)
 
-        monkeypatch.setattr(_sqlite_commit, "_settled", settle_and_lock)
+        monkeypatch.setattr(_sqlite_commit.Committer, "_waiting", wait_and_lock)
         with held(path, api):
             first = in_thread(api.append, "s", ["a"])
             eventually(partial(has_pending, ref, 1))
