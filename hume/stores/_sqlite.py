@@ -17,7 +17,7 @@ from hume.stores._sqlite_read import Reader
 from hume.stores._sqlite_restore import Restore, as_records, read_records
 from hume.stores._sqlite_schema import Database, Durability
 from hume.stores._sqlite_snapshots import SaveSnapshot, SQLiteSnapshotStore
-from hume.stores._sqlite_write import MAX_PAYLOAD, AppendMany, EncodedBatch, Work
+from hume.stores._sqlite_write import MAX_PAYLOAD, AppendMany, EncodedBatch, EncodedEvent, Work
 from hume.stores._store_server import StoreServer
 
 if TYPE_CHECKING:
@@ -89,8 +89,10 @@ class Journal(Reader):
 
     def append_one(self, stream: Hashable, payload: Any) -> int:
         """Append one payload, of which nothing else is said; see `DirectStore.append_one`, and `append`."""
-        batch = EncodedBatch(self._codec, self._max_payload, stream, (payload,))
-        return self._told(batch, self._store(batch))
+        if current() is not None:
+            return self.append(stream, (payload,))  # an actor's events say more: what they follow from
+        event = EncodedEvent(self._codec, self._max_payload, stream, payload)
+        return self._told(event, self._store(event))
 
     def append_many(
         self, batches: Iterable[tuple[Hashable, Iterable[Any], Any]], *, metadata: Mapping[str, Any] | None = None
@@ -118,7 +120,7 @@ class Journal(Reader):
         new: int = self._store(Restore(records, self._max_payload))
         return new
 
-    def _told(self, batch: EncodedBatch, answer: tuple[int, bool]) -> int:
+    def _told(self, batch: EncodedBatch | EncodedEvent, answer: tuple[int, bool]) -> int:
         """Tell who listens that a batch was appended; return its last number."""
         seq, is_new = answer
         if is_new and telemetry.attached(_APPEND):
@@ -247,6 +249,7 @@ class SQLiteEventStore(StoreServer):
     _handlers: ClassVar[Mapping[type, Callable[[Any, Any, Any], None]]] = {
         **StoreServer._handlers,
         EncodedBatch: _on_work,
+        EncodedEvent: _on_work,
         AppendMany: _on_work,
         Restore: _on_work,
         SaveSnapshot: _on_work,

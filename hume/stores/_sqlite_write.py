@@ -21,6 +21,7 @@ __all__ = [
     "MAX_PAYLOAD",
     "AppendMany",
     "EncodedBatch",
+    "EncodedEvent",
     "Known",
     "LogOrigin",
     "Rows",
@@ -108,6 +109,43 @@ class Work:
         raise NotImplementedError
 
 
+def _encoded(codec: Codec, most: int, stream: Hashable, value: Any, what: str = "a payload") -> Encoded:
+    """Return a value as it is stored; refuse one that takes more than *most* bytes."""
+    encoded = codec.encode(value) if type(codec) is JSONCodec else encoded_by(codec, value)
+    if len(encoded.data) > most:
+        msg = (
+            f"{what} of type {encoded.type_name!r} for stream {stream!r} takes {len(encoded.data)} bytes, and "
+            f"max_payload allows {most}; keep such data elsewhere, and a reference to it in the event"
+        )
+        raise ValueError(msg)
+    return encoded
+
+
+class EncodedEvent(Work):
+    """An event of which nothing else is said, as it will be written. What most appends are, so it is made in no time.
+
+    Made in the caller's thread, so that nothing of a user's runs in the store's.
+
+    Raises:
+        TypeError, ValueError: as `EncodedBatch`.
+    """
+
+    __slots__ = ("payloads", "stream")
+
+    expect_seq: Final = None
+    ids: Final = None
+    encoded_metadata: Final = None
+
+    def __init__(self, codec: Codec, max_payload: int, stream: Hashable, payload: Any) -> None:
+        check_durable_stream(stream)
+        self.stream: Hashable = stream
+        self.payloads: Sequence[Encoded] = (_encoded(codec, max_payload, stream, payload),)
+
+    def run(self, transaction: Transaction) -> tuple[int, bool]:
+        """Append it; the answer is its number, and that it is new."""
+        return transaction.append_once(self)
+
+
 class EncodedBatch(Batch, Work):
     """A batch as it will be written; made in the caller's thread, so that nothing of a user's runs in the store's.
 
@@ -133,35 +171,20 @@ class EncodedBatch(Batch, Work):
         super().__init__(stream, payloads, expect_seq, ids, metadata)
         self.encoded_metadata: bytes | None = None
         if self.metadata is not None:
-            self.encoded_metadata = self._refused("metadata", encoded_by(codec, self.metadata)).data
+            self.encoded_metadata = _encoded(codec, max_payload, stream, self.metadata, "metadata").data
 
     def run(self, transaction: Transaction) -> tuple[int, bool]:
         """Append it; the answer is its last number, and whether it is new."""
         return transaction.append_once(self)  # which checks before it writes
 
     def _kept(self, payloads: Sequence[Any]) -> list[Any]:
-        if len(payloads) == 1:  # without the price of a comprehension
-            return [self._encoded(payloads[0])]
-        return [self._encoded(payload) for payload in payloads]
-
-    def _encoded(self, payload: Any) -> Encoded:
-        if payload is None:
-            check_payload(payload)
-        codec = self.codec
-        encoded = codec.encode(payload) if type(codec) is JSONCodec else encoded_by(codec, payload)
-        return encoded if len(encoded.data) <= self.max_payload else self._refused("a payload", encoded)
-
-    def _refused(self, what: str, encoded: Encoded) -> Encoded:
-        """Refuse what is too large; what is not, return."""
-        if len(encoded.data) > self.max_payload:
-            msg = (
-                f"{what} of type {encoded.type_name!r} for stream {self.stream!r} takes {len(encoded.data)} bytes, and "
-                f"max_payload allows {self.max_payload}; keep such data elsewhere, and a reference to it in the event"
-            )
-            raise ValueError(msg)
-        return encoded
+        for payload in payloads:
+            if payload is None:
+                check_payload(payload)
+        return [_encoded(self.codec, self.max_payload, self.stream, payload) for payload in payloads]
 
 
+_APPENDS: Final = (EncodedEvent, EncodedBatch)
 _NO_STREAM: Final = (None, 0)
 
 Seen: TypeAlias = tuple[sqlite3.Connection, int]
@@ -214,14 +237,14 @@ class Rows:
         """Tell whether works only append, to streams that are known, and fit into one statement with what is here."""
         streams, count = self.known.streams, len(self.values) // _COLUMNS
         for work in works:
-            if type(work) is not EncodedBatch or work.ids or not work.payloads:
+            if not isinstance(work, _APPENDS) or work.ids or not work.payloads:
                 return False
             if streams.get(work.stream, _NO_STREAM)[0] is None:  # type: ignore[call-overload]  # a str, as checked
                 return False
             count += len(work.payloads)
         return count <= _MOST_ROWS
 
-    def append(self, batch: EncodedBatch, at: int) -> tuple[int, bool]:
+    def append(self, batch: EncodedBatch | EncodedEvent, at: int) -> tuple[int, bool]:
         """Append a batch to a stream that is known; return its last number, and whether it is new.
 
         Args:
@@ -284,7 +307,7 @@ class Transaction(Rows):
             found = streams[name] = self.connection.execute(_SELECT_STREAM, (name,)).fetchone() or _NO_STREAM
         return found
 
-    def append_once(self, batch: EncodedBatch) -> tuple[int, bool]:
+    def append_once(self, batch: EncodedBatch | EncodedEvent) -> tuple[int, bool]:
         """Append a batch that has not been appended before; return its last number, and whether it is new.
 
         Raises:

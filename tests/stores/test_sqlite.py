@@ -141,6 +141,7 @@ def test_a_stream_that_is_empty_or_no_text_is_refused(api: Any, stream: Any) -> 
         api.last_seq,
         api.events,
         partial(api.append, payloads=["a"]),
+        lambda one: hume.publish(api, one, "a"),
         lambda one: api.all_events(streams=[one]),
         lambda _: api.page_of(of_several, 0, 10),
     )
@@ -165,6 +166,8 @@ def test_a_payload_over_the_limit_is_refused_with_its_size(path: Path) -> None:
     api = face(SQLiteEventStore.start(path, max_payload=100))
     with pytest.raises(ValueError, match=r"takes 102 bytes.*max_payload allows 100"):
         api.append("s", ["small", "x" * 100])
+    with pytest.raises(ValueError, match=r"takes 102 bytes.*max_payload allows 100"):
+        hume.publish(api, "s", "x" * 100)
     assert api.append("s", ["x" * 98]) == 1
     with pytest.raises(ValueError, match="metadata"):
         api.append("s", ["a"], metadata={"much": "x" * 100})
@@ -174,6 +177,8 @@ def test_a_payload_over_the_limit_is_refused_with_its_size(path: Path) -> None:
 def test_a_payload_that_cannot_be_encoded_is_refused_with_its_batch(api: Any) -> None:
     with pytest.raises(hume.HumeError, match="object"):
         api.append("s", ["a", object()])
+    with pytest.raises(hume.HumeError, match="object"):
+        hume.publish(api, "s", object())
     assert api.last_position() == 0
 
 
