@@ -14,11 +14,14 @@ import hume
 from hume import _bus, telemetry
 from hume._snapshot import Snapshot
 from hume.actors import Crash, GenServer, Stop, _registry
+from hume.stores import SQLiteEventStore
+from hume.stores._event_store import resolve
 from tests.helpers import LIMIT, Gate, ManualClock, all_at_once, eventually, exit_reason, gone, in_thread, mailbox
 from tests.samples import STORE, Collected, PairStore, Shelf, Total, doing, failing
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -622,3 +625,27 @@ def test_a_store_that_is_down_is_told_of_once_each_time(caplog: pytest.LogCaptur
             STORE.start_link()
             hume.publish(STORE, "s", times)
             assert hume.state(ref)[-1] == times
+
+
+@pytest.mark.parametrize("log", [STORE, SQLiteEventStore], ids=["memory", "file"])
+def test_what_a_projection_publishes_says_what_it_follows_from(log: Any, tmp_path: Path) -> None:
+    if log is SQLiteEventStore:
+        log.start_link(tmp_path / "events.db")
+
+    class Relay(hume.Projection[int], store=log):
+        def init_state(self, projection: Hashable) -> int:
+            return 0
+
+        def handle_event(self, payload: Any, state: int) -> int:
+            if payload == "first":
+                hume.publish(log, "s", "second")
+                hume.publish_many(log, "s", ["third"])
+            return state + 1
+
+    hume.publish(log, "s", "first")
+    ref = hume.start_link(Relay, stream="s")
+    eventually(lambda: hume.state(ref) == 3)
+    first, second, third = resolve(log).events("s")
+    assert not first.metadata
+    for event in (second, third):
+        assert event.metadata == {"correlation_id": first.id, "causation_id": first.id}
