@@ -224,16 +224,13 @@ class Committer:
         return size
 
     def _do(self, connection: sqlite3.Connection, group: _Group, *, may_join: bool) -> None:
-        known, is_done = self._known, False
+        known = self._known
         grown: list[str] = []
         seen = known.forget()
-        if group.values or self._number(group, connection, seen):
-            last = known.position
-            is_done = self._insert(connection, group, may_join=may_join)
-            if not is_done:
-                seen = None
-        if not is_done:
-            seen, grown = self._transact(connection, group, seen)
+        is_numbered = bool(group.values) or self._number(group, connection, seen)
+        last = known.position
+        if not (is_numbered and self._insert(connection, group, may_join=may_join)):
+            seen, grown = self._transact(connection, group, None if is_numbered else seen)
             last = known.position
         self._check_alive()  # what a dead store has just stored it does not acknowledge
         known.seen = None if self._next.is_void else seen

@@ -357,7 +357,7 @@ class Transaction(Rows):
             if self.connection.in_transaction:  # SQLite may have ended it, for an error of its own
                 self.connection.execute("RELEASE whole")
 
-    def _appended_before(self, batch: EncodedBatch, row: int) -> int | None:
+    def _appended_before(self, batch: EncodedBatch | EncodedEvent, row: int) -> int | None:
         """Return the last number of a batch whose ids are all known; `None` if none is."""
         self.flush()
         ids: list[UUID] = batch.ids or []
