@@ -85,14 +85,14 @@ class Journal(Reader):
             EncodeError: a payload that the codec can't encode.
         """
         batch = EncodedBatch(self._codec, self._max_payload, stream, payloads, expect_seq, ids, metadata)
-        return self._told(batch, self._store(batch))
+        return self._tell(batch, self._store(batch))
 
     def append_one(self, stream: Hashable, payload: Any) -> int:
         """Append one payload, of which nothing else is said; see `DirectStore.append_one`, and `append`."""
         if current() is not None:
             return self.append(stream, (payload,))  # an actor's events say more: what they follow from
         event = EncodedEvent(self._codec, self._max_payload, stream, payload)
-        return self._told(event, self._store(event))
+        return self._tell(event, self._store(event))
 
     def append_many(
         self, batches: Iterable[tuple[Hashable, Iterable[Any], Any]], *, metadata: Mapping[str, Any] | None = None
@@ -100,7 +100,7 @@ class Journal(Reader):
         """Append to several streams, all or nothing; see `FullEventStore.append_many`, and `append`."""
         encoded = [EncodedBatch(self._codec, self._max_payload, *batch, metadata=metadata) for batch in batches]
         answers = self._store(AppendMany(encoded)) if encoded else []
-        return [self._told(batch, answer) for batch, answer in zip(encoded, answers, strict=True)]
+        return [self._tell(batch, answer) for batch, answer in zip(encoded, answers, strict=True)]
 
     def restore(self, events: Iterable[Event]) -> int:
         """Store events with the ids, numbers and times that they have; see `FullEventStore`, and `append`."""
@@ -120,7 +120,7 @@ class Journal(Reader):
         new: int = self._store(Restore(records, self._max_payload))
         return new
 
-    def _told(self, batch: EncodedBatch | EncodedEvent, answer: tuple[int, bool]) -> int:
+    def _tell(self, batch: EncodedBatch | EncodedEvent, answer: tuple[int, bool]) -> int:
         """Tell who listens that a batch was appended; return its last number."""
         seq, is_new = answer
         if is_new and telemetry.attached(_APPEND):
