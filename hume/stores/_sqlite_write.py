@@ -122,7 +122,7 @@ def _encoded(codec: Codec, most: int, stream: Hashable, value: Any, what: str = 
 
 
 class EncodedEvent(Work):
-    """An event of which nothing else is said, as it will be written. What most appends are, so it is made in no time.
+    """An event of which nothing else is said, as it will be written; most appends are of one, so that is made quickly.
 
     Made in the caller's thread, so that nothing of a user's runs in the store's.
 
