@@ -71,15 +71,6 @@ def call_mailbox(
             mailbox.put(Envelope(message, reply))
         else:
             send(message, reply)
-        return _await(mailbox, reply, timeout)
-    finally:
-        if me is not None:
-            me.waiting_on = None
-        del reply  # it holds the error, whose traceback holds this frame: a cycle for each failed call
-
-
-def _await(mailbox: Mailbox, reply: Reply, timeout: float | None) -> Any:
-    try:
         return reply.get(timeout=timeout)
     except pykka.Timeout:
         msg = f"{mailbox} did not answer within {timeout} seconds"
@@ -88,7 +79,9 @@ def _await(mailbox: Mailbox, reply: Reply, timeout: float | None) -> Any:
         return reply.get()  # ... unless its answer came first
         # (the server may have answered with a pykka.Timeout of its own; then `fail` loses, and that one is raised)
     finally:
-        del reply  # as above
+        if me is not None:
+            me.waiting_on = None
+        del reply  # it holds the error, whose traceback holds this frame: a cycle for each failed call
 
 
 def wait_for(me: Mailbox, target: Mailbox, reply: Reply | None) -> None:

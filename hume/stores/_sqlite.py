@@ -19,6 +19,7 @@ from hume.stores._sqlite_schema import Database, Durability
 from hume.stores._sqlite_snapshots import SaveSnapshot, SQLiteSnapshotStore
 from hume.stores._sqlite_write import MAX_PAYLOAD, AppendMany, EncodedBatch, EncodedEvent, Work
 from hume.stores._store_server import StoreServer
+from hume.telemetry import _handlers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -123,7 +124,7 @@ class Journal(Reader):
     def _tell(self, batch: EncodedBatch | EncodedEvent, answer: tuple[int, bool]) -> int:
         """Tell who listens that a batch was appended; return its last number."""
         seq, is_new = answer
-        if is_new and telemetry.attached(_APPEND):
+        if _handlers and is_new and telemetry.attached(_APPEND):
             about = {"store": self._mailbox.ref, "stream": batch.stream}
             telemetry.execute(_APPEND, {"events": len(batch.payloads), "seq": seq}, about)
         return seq

@@ -34,7 +34,7 @@ _log = logging.getLogger("hume.stores")
 
 _LONG_WAL = 16 * 2**20  # bytes; SQLite by itself keeps it at four million, where there are pauses between the reads
 
-_MOST_GROUPS: Final = 32  # that are written in a row, before other messages have their turn, such as the timer's
+_MOST_GROUPS: Final = 100  # that are written in a row before timers have their turn, as messages have it at once
 
 _GREW: Final = "SELECT name FROM streams WHERE id IN (SELECT stream FROM events WHERE position > ? AND position <= ?)"
 
