@@ -7,7 +7,6 @@ import os
 import pty
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from hume.cli._main import commands
 from hume.stores import JSONCodec, SQLiteEventStore
 from hume.stores._event_store import resolve
 from tests.helpers import LIMIT
+from tests.stores.files import change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,13 +88,6 @@ def refused(result: Result, code: int = 1) -> str:
     assert len(said) == 1
     assert said[0].startswith("Error: ")
     return said[0]
-
-
-def change(path: Path, *statements: str) -> None:
-    """Change a file behind its store's back."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for statement in statements:
-            connection.execute(statement)
 
 
 def filled(path: Path) -> Path:

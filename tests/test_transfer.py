@@ -20,6 +20,7 @@ from hume.stores import Encoded, Event, JSONCodec, SQLiteEventStore
 from hume.stores._event_store import resolve
 from tests.helpers import drained, eventually, telemetry_of
 from tests.samples import PairStore, Total
+from tests.stores import files
 from tests.stores.files import line_of, program
 
 if TYPE_CHECKING:
@@ -567,10 +568,8 @@ def test_with_another_codec_than_the_store_s_own_payloads_are_encoded_anew(new: 
 
 
 def change(store: Any, sql: str) -> None:
-    """Change what a SQLite store has in its tables."""
-    writer = face(store)._committer._writer
-    with writer.turn(), writer.lend("change it") as connection:
-        connection.execute(sql)
+    """Change what a SQLite store has in its file."""
+    files.change(face(store)._committer._writer.database.path, sql)
 
 
 def old_event(store: Any) -> None:

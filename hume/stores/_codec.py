@@ -102,7 +102,7 @@ def encoded_by(codec: Codec, payload: object) -> Encoded:
         TypeError: it is no (name, version, bytes); EncodeError: as `Codec.encode`.
     """
     encoded = codec.encode(payload)
-    if type(codec) is not JSONCodec and not _is_encoded(encoded):
+    if not _is_encoded(encoded):
         msg = f"{codec!r} must encode a payload as Encoded(type_name: str, version: int, data: bytes), not {encoded!r}"
         raise TypeError(msg)
     return encoded

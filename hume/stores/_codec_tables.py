@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from hume.errors import EncodeError
 from hume.stores._class_form import FieldsPlan, Flat, Plan, children, plan_for
 from hume.stores._event_types import BUILTIN_NAMES, EventType, Stored, event_type, registry, title
-from hume.stores._json_form import ATOMS, DEEPEST, NAMES, Form, Found, Malformed, Refused, Write
+from hume.stores._json_form import ATOMS, DEEPEST, NAMES, STRINGS, Form, Found, Malformed, Refused, Write
 
 if TYPE_CHECKING:
     import threading
@@ -27,8 +27,6 @@ class Encoded(NamedTuple):
 _PLAIN: Final[dict[str, type]] = {"dict": dict, "list": list, "str": str, "tuple": tuple}  # msgspec's own, without tags
 
 _DOLLAR: Final = ord("$")  # one byte is found in an instant, and most data have none (and `in` is slow for two)
-
-_STRINGS: Final = frozenset({str})
 
 _ROOM: Final = 1000  # ways to fill the fields of one class with types; most classes have one or two
 
@@ -91,7 +89,7 @@ class Tables:
         dump = self._dump
 
         def write(payload: Any) -> Encoded:
-            if _STRINGS.issuperset(map(type, payload)) and ATOMS.issuperset(map(type, payload.values())):
+            if STRINGS.issuperset(map(type, payload)) and ATOMS.issuperset(map(type, payload.values())):
                 data = dump(payload)
                 if data.find(_DOLLAR) < 0:
                     return _new(Encoded, (name, 1, data))

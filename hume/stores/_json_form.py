@@ -12,7 +12,7 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-__all__ = ["ATOMS", "DEEPEST", "NAMES", "Form", "Found", "Malformed", "Refused", "Write", "tagged_int"]
+__all__ = ["ATOMS", "DEEPEST", "NAMES", "STRINGS", "Form", "Found", "Malformed", "Refused", "Write", "tagged_int"]
 
 DEEPEST: Final = 100  # levels: reading takes a few stack frames a level, of the thousand that there are
 _TOO_LONG: Final = 10**4300  # Python refuses to write or read a decimal number of more than 4,300 digits
@@ -22,7 +22,7 @@ ATOMS: Final = frozenset({bool, int, str, type(None)})
 
 _CAREFUL_ATOMS: Final = frozenset({bool, type(None)})
 _MINUTE: Final = dt.timedelta(minutes=1)
-_STRINGS: Final = frozenset({str})
+STRINGS: Final = frozenset({str})
 
 NAMES: Final[dict[type, str]] = {
     bool: "bool", bytes: "bytes", dt.date: "date", dt.datetime: "datetime", decimal.Decimal: "decimal",
@@ -130,7 +130,7 @@ class Form:
     def _dict(self, value: dict[Any, Any], depth: int) -> Any:
         depth = deeper(depth)
         atoms, write = self._atoms, self._write
-        if not _STRINGS.issuperset(map(type, value)):
+        if not STRINGS.issuperset(map(type, value)):
             return {"$dict": [self.items(pair, depth) for pair in value.items()]}
         if atoms is _CAREFUL_ATOMS:
             for key in value:

@@ -17,7 +17,7 @@ from hume.stores._sqlite_read import Reader
 from hume.stores._sqlite_restore import Restore, as_records, read_records
 from hume.stores._sqlite_schema import Database, Durability
 from hume.stores._sqlite_snapshots import SaveSnapshot, SQLiteSnapshotStore
-from hume.stores._sqlite_write import MAX_PAYLOAD, AppendMany, EncodedBatch, EncodedEvent, Work
+from hume.stores._sqlite_write import MAX_PAYLOAD, Append, AppendMany, EncodedBatch, EncodedEvent, Work
 from hume.stores._store_server import StoreServer
 from hume.telemetry import _handlers
 
@@ -121,7 +121,7 @@ class Journal(Reader):
         new: int = self._store(Restore(records, self._max_payload))
         return new
 
-    def _tell(self, batch: EncodedBatch | EncodedEvent, answer: tuple[int, bool]) -> int:
+    def _tell(self, batch: Append, answer: tuple[int, bool]) -> int:
         """Tell who listens that a batch was appended; return its last number."""
         seq, is_new = answer
         if _handlers and is_new and telemetry.attached(_APPEND):

@@ -8,7 +8,8 @@ import threading
 import time
 from _thread import allocate_lock
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pykka._envelope import Envelope
 
@@ -22,13 +23,13 @@ from hume.telemetry._log_fields import fields
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
 
     from hume.actors._clock import Clock
     from hume.stores._codec import Codec
     from hume.stores._sqlite_pool import Pool
-    from hume.stores._sqlite_write import EncodedBatch
 
-__all__ = ["Committer"]
+__all__ = ["Committer", "new_answer"]
 
 _log = logging.getLogger("hume.stores")
 
@@ -88,6 +89,16 @@ class _Group(Rows):
         self.asked = asked
         self.results: deque[_Result] = deque()
         self.is_void = False  # the numbers are wrong: what they were based upon did not come true
+
+    def answer(self, do: Callable[[Any], Any]) -> None:
+        """Do each work whose caller still waits; keep what it returns, or why it is refused."""
+        for work, reply in self.asked:
+            if reply.done():
+                continue
+            try:
+                self.results.append((reply, do(work), None))
+            except HumeError as error:
+                self.results.append((reply, None, error))
 
 
 def _microseconds() -> int:
@@ -242,14 +253,7 @@ class Committer:
         """Give events their numbers, if that can be done without a look at the tables; return whether there are any."""
         if seen is None or seen[0] is not connection or not group.fit([work for work, _ in group.asked]):
             return False
-        now = self._now()
-        for work, reply in group.asked:
-            if reply.done():
-                continue  # its caller has given up
-            try:
-                group.results.append((reply, group.append(cast("EncodedBatch", work), now), None))
-            except HumeError as error:
-                group.results.append((reply, None, error))
+        group.answer(partial(group.append, at=self._now()))
         return bool(group.values)  # if all are refused, that is perhaps for what is no longer true
 
     def _insert(self, connection: sqlite3.Connection, group: _Group, *, may_join: bool) -> bool:
@@ -280,13 +284,7 @@ class Committer:
         grown = self._grown(connection)
         transaction = Transaction(connection, self._known, self.origin, self._codec, self._now())
         group.results.clear()
-        for work, reply in group.asked:
-            if reply.done():
-                continue  # its caller has given up
-            try:
-                group.results.append((reply, work.run(transaction), None))
-            except HumeError as error:
-                group.results.append((reply, None, error))
+        group.answer(lambda work: work.run(transaction))
         transaction.flush()
         self._check_alive()
         connection.execute("COMMIT")

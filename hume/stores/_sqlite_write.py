@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_PAYLOAD",
+    "Append",
     "AppendMany",
     "EncodedBatch",
     "EncodedEvent",
@@ -85,8 +86,6 @@ def check_durable_stream(stream: object) -> None:
 
 
 def _is_utf8(text: str) -> bool:
-    if text.isascii():
-        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -121,7 +120,23 @@ def _encoded(codec: Codec, most: int, stream: Hashable, value: Any, what: str = 
     return encoded
 
 
-class EncodedEvent(Work):
+class Append(Work):
+    """Appends to one stream; answered with its last number, and whether that is new."""
+
+    __slots__ = ()
+
+    stream: Any  # a str
+    payloads: Any  # a sequence of Encoded
+    expect_seq: Any
+    ids: Any  # of the payloads, if there are any
+    encoded_metadata: Any  # bytes, or None
+
+    def run(self, transaction: Transaction) -> tuple[int, bool]:
+        """Append them."""
+        return transaction.append_once(self)  # which checks before it writes
+
+
+class EncodedEvent(Append):
     """An event of which nothing else is said, as it will be written; most appends are of one, so that is made quickly.
 
     Made in the caller's thread, so that nothing of a user's runs in the store's.
@@ -132,21 +147,15 @@ class EncodedEvent(Work):
 
     __slots__ = ("payloads", "stream")
 
-    expect_seq: Final = None
-    ids: Final = None
-    encoded_metadata: Final = None
+    expect_seq = ids = encoded_metadata = None
 
     def __init__(self, codec: Codec, max_payload: int, stream: Hashable, payload: Any) -> None:
         check_durable_stream(stream)
-        self.stream: Hashable = stream
-        self.payloads: Sequence[Encoded] = (_encoded(codec, max_payload, stream, payload),)
-
-    def run(self, transaction: Transaction) -> tuple[int, bool]:
-        """Append it; the answer is its number, and that it is new."""
-        return transaction.append_once(self)
+        self.stream = stream
+        self.payloads = (_encoded(codec, max_payload, stream, payload),)
 
 
-class EncodedBatch(Batch, Work):
+class EncodedBatch(Batch, Append):
     """A batch as it will be written; made in the caller's thread, so that nothing of a user's runs in the store's.
 
     Raises:
@@ -173,10 +182,6 @@ class EncodedBatch(Batch, Work):
         if self.metadata is not None:
             self.encoded_metadata = _encoded(codec, max_payload, stream, self.metadata, "metadata").data
 
-    def run(self, transaction: Transaction) -> tuple[int, bool]:
-        """Append it; the answer is its last number, and whether it is new."""
-        return transaction.append_once(self)  # which checks before it writes
-
     def _kept(self, payloads: Sequence[Any]) -> list[Any]:
         for payload in payloads:
             if payload is None:
@@ -184,7 +189,6 @@ class EncodedBatch(Batch, Work):
         return [_encoded(self.codec, self.max_payload, self.stream, payload) for payload in payloads]
 
 
-_APPENDS: Final = (EncodedEvent, EncodedBatch)
 _NO_STREAM: Final = (None, 0)
 
 Seen: TypeAlias = tuple[sqlite3.Connection, int]
@@ -237,14 +241,14 @@ class Rows:
         """Tell whether works only append, to streams that are known, and fit into one statement with what is here."""
         streams, count = self.known.streams, len(self.values) // _COLUMNS
         for work in works:
-            if not isinstance(work, _APPENDS) or work.ids or not work.payloads:
+            if not isinstance(work, Append) or work.ids or not work.payloads:
                 return False
-            if streams.get(work.stream, _NO_STREAM)[0] is None:  # type: ignore[call-overload]  # a str, as checked
+            if streams.get(work.stream, _NO_STREAM)[0] is None:
                 return False
             count += len(work.payloads)
         return count <= _MOST_ROWS
 
-    def append(self, batch: EncodedBatch | EncodedEvent, at: int) -> tuple[int, bool]:
+    def append(self, batch: Append, at: int) -> tuple[int, bool]:
         """Append a batch to a stream that is known; return its last number, and whether it is new.
 
         Args:
@@ -254,7 +258,7 @@ class Rows:
         Raises:
             UnexpectedSequence: the stream is not where the batch expects it; nothing has changed.
         """
-        name: str = batch.stream  # type: ignore[assignment]  # checked in the caller
+        name = batch.stream
         last = self.known.streams[name][1]
         expected = batch.expect_seq
         if expected is not None and (last == 0 if expected is EXISTS else expected != last):
@@ -307,14 +311,14 @@ class Transaction(Rows):
             found = streams[name] = self.connection.execute(_SELECT_STREAM, (name,)).fetchone() or _NO_STREAM
         return found
 
-    def append_once(self, batch: EncodedBatch | EncodedEvent) -> tuple[int, bool]:
+    def append_once(self, batch: Append) -> tuple[int, bool]:
         """Append a batch that has not been appended before; return its last number, and whether it is new.
 
         Raises:
             UnexpectedSequence: the stream is not where the batch expects it; nothing has changed.
             IdConflict: an id is known with another payload, or only a part of the ids is known; nothing has changed.
         """
-        row, _ = self.stream(batch.stream)  # type: ignore[arg-type]  # as above
+        row, _ = self.stream(batch.stream)
         if batch.ids and row is not None:
             before = self._appended_before(batch, row)
             if before is not None:
@@ -357,7 +361,7 @@ class Transaction(Rows):
             if self.connection.in_transaction:  # SQLite may have ended it, for an error of its own
                 self.connection.execute("RELEASE whole")
 
-    def _appended_before(self, batch: EncodedBatch | EncodedEvent, row: int) -> int | None:
+    def _appended_before(self, batch: Append, row: int) -> int | None:
         """Return the last number of a batch whose ids are all known; `None` if none is."""
         self.flush()
         ids: list[UUID] = batch.ids or []
